@@ -1,0 +1,66 @@
+"""What an answerer is: a question and what was found for it in, a cited draft out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from holdfast.rag.types import Usage
+
+if TYPE_CHECKING:
+    from holdfast.llm.embedding import Vectors
+    from holdfast.rag.types import Citation, Hit
+
+__all__ = ["AnswerRequest", "Answerer", "Draft"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRequest:
+    """Everything an answerer may rest on.
+
+    Attributes:
+        hits: what the search found, best first; their chunks carry sentence vectors when the store has them.
+        query_vector: the embedded question, shape (dimension,), or None when the search was lexical only.
+        document_frequency: for words of the question, the number of chunks that hold them.
+        chunk_count: how many chunks the store holds.
+    """
+
+    question: str
+    hits: Sequence[Hit]
+    query_vector: Vectors | None = None
+    document_frequency: Mapping[str, int] = field(default_factory=dict)
+    chunk_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An answer before the service puts its label on it.
+
+    Attributes:
+        text: the answer; cited passages are marked ``[1]``, ``[2]``, ... in the order of ``citations``.
+        confidence: 0 to 1.
+        answered: False when the answerer says that it does not know.
+    """
+
+    text: str
+    citations: tuple[Citation, ...]
+    confidence: float
+    answered: bool
+    model: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    cost_usd: float = 0.0
+
+
+@runtime_checkable
+class Answerer(Protocol):
+    """Writes an answer from what was found."""
+
+    @property
+    def name(self) -> str:
+        """The dependency's name in pipelines, metrics and logs, e.g. ``"answerer:extractive"``."""
+        ...
+
+    async def answer(self, request: AnswerRequest) -> Draft:
+        """Answer from ``request.hits`` only; no hits, or none that fits: a draft with ``answered=False``."""
+        ...
