@@ -22,7 +22,10 @@ A message is one or two plain sentences: what happened, and what to do. It never
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = [
     "AttemptTimeoutError",

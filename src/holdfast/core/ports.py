@@ -8,9 +8,11 @@ simulator in process, behind the same two doors.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import ParamSpec, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, ParamSpec, Protocol, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
 
 __all__ = ["Blocking", "Http", "HttpRequest", "HttpResponse"]
 

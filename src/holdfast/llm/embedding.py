@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -22,7 +23,7 @@ class Embedder(Protocol):
 
     @property
     def id(self) -> str:
-        """The vector space: provider, model, precision; e.g. ``"local:all-MiniLM-L6-v2:int8"``. Stored with every vector."""
+        """The vector space, stored with every vector: provider, model, precision; ``"local:all-MiniLM-L6-v2:int8"``."""
         ...
 
     @property

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -12,6 +11,8 @@ from holdfast.errors import InvalidInputError
 from holdfast.rag.types import Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from holdfast.rag.types import Scalar
 
 __all__ = ["COLLECTION_MAX_CHARS", "MAX_FILTERS", "MAX_TOP_K", "QUESTION_MAX_CHARS", "Query"]
@@ -36,7 +37,8 @@ class Query:
         top_k: how many passages to rest on, 1 to 50; None takes the service's default.
         filters: equality on documents' metadata, at most 16.
         conversation_id: the conversation that this question belongs to, or None.
-        deadline_seconds: the time allowed for the whole request, above 0 and at most 600; None takes the service's default.
+        deadline_seconds: the time allowed for the whole request, above 0 and at most 600; None: the service's
+            default.
         priority: 0 to 9, higher is more important, default 5.
         request_id: the caller's id for the request; empty: the engine makes one.
 
@@ -63,7 +65,9 @@ class Query:
             raise InvalidInputError("filters", f"at most {MAX_FILTERS} filters, got {len(self.filters)}")
         seconds = self.deadline_seconds
         if seconds is not None and not (isfinite(seconds) and 0 < seconds <= _MAX_DEADLINE_SECONDS):
-            raise InvalidInputError("deadline_seconds", f"must be above 0 and at most {_MAX_DEADLINE_SECONDS:g}, got {seconds}")
+            raise InvalidInputError(
+                "deadline_seconds", f"must be above 0 and at most {_MAX_DEADLINE_SECONDS:g}, got {seconds}"
+            )
         if not 0 <= self.priority <= 9:
             raise InvalidInputError("priority", f"must be from 0 to 9, got {self.priority}")
 
@@ -77,9 +81,12 @@ def _check_question(question: str) -> None:
     if not question.strip():
         raise InvalidInputError("question", "is empty: write the question to be answered")
     if len(question) > QUESTION_MAX_CHARS:
-        raise InvalidInputError("question", f"has {len(question):,} characters; at most {QUESTION_MAX_CHARS:,} are read: shorten it")
+        raise InvalidInputError(
+            "question", f"has {len(question):,} characters; at most {QUESTION_MAX_CHARS:,} are read: shorten it"
+        )
     for position, character in enumerate(question):
         if unicodedata.category(character) in {"Cc", "Cs"} and character not in _HARMLESS_CONTROLS:
             raise InvalidInputError(
-                "question", f"holds the control character U+{ord(character):04X} at position {position}: remove it and ask again"
+                "question",
+                f"holds the control character U+{ord(character):04X} at position {position}: remove it and ask again",
             )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from holdfast.llm.embedding import Vectors
 
 __all__ = [
@@ -94,7 +95,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One document after loading: its text is what every span of its chunks, sentences and citations refers to.
+    r"""One document after loading: its text is what every span of its chunks, sentences and citations refers to.
 
     Attributes:
         id: stable across runs for the same source (see ``rag.documents``).
@@ -176,7 +177,7 @@ class Hit:
     Attributes:
         score: the fused score, 0 to 1 within one search; only its order means something across searches.
         lexical: the BM25 score (higher is better), or None when the words did not find it.
-        cosine: the cosine similarity to the question, or None when there was no vector search or it was not among its best.
+        cosine: the cosine similarity to the question, or None when no search by vector found it.
     """
 
     stored: StoredChunk

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
     from holdfast.llm.embedding import Vectors
     from holdfast.rag.types import Document, EmbeddedChunk, Scalar, Scope, StoredChunk
 
@@ -121,18 +122,22 @@ class Store(Protocol):
         """Documents in the order of their ids."""
         ...
 
-    async def lexical(self, question: str, *, k: int, scope: Scope) -> list[Scored]:
+    async def lexical(self, question: str, *, k: int, scope: Scope) -> Sequence[Scored]:
         """The ``k`` best chunks by BM25 over title, heading and text, best first. Any text is a legal question."""
         ...
 
-    async def dense(self, vector: Vectors, *, embedder_id: str, k: int, scope: Scope) -> list[Scored]:
+    async def dense(self, vector: Vectors, *, embedder_id: str, k: int, scope: Scope) -> Sequence[Scored]:
         """The ``k`` best chunks by cosine similarity among those embedded by ``embedder_id``, best first; exact."""
         ...
 
-    async def fetch(self, chunk_ids: Sequence[str], *, collection: str = "default", sentence_vectors: bool = False) -> list[StoredChunk]:
+    async def fetch(
+        self, chunk_ids: Sequence[str], *, collection: str = "default", sentence_vectors: bool = False
+    ) -> Sequence[StoredChunk]:
         """Chunks with their text, in the order asked for; an id that is gone is left out."""
         ...
 
-    async def document_frequency(self, words: Collection[str], *, collection: str = "default") -> tuple[dict[str, int], int]:
-        """For each word (any form; stemmed as the index does) the number of chunks that hold it; and the number of chunks."""
+    async def document_frequency(
+        self, words: Collection[str], *, collection: str = "default"
+    ) -> tuple[dict[str, int], int]:
+        """The number of chunks that hold each word (any form; stemmed as the index does), and the number of chunks."""
         ...

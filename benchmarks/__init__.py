@@ -1,0 +1,1 @@
+"""Measurements: what things cost, side by side; see README.md in this folder."""

@@ -1,0 +1,1 @@
+"""The RAG service: ingest, search, answers."""

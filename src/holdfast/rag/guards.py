@@ -1,0 +1,68 @@
+"""The pipeline of policies around each dependency of the engine, with its preset.
+
+The presets follow from what a dependency costs and what stands behind it: the cache is optional, so it gets one short
+try; the query's embedding has lexical search behind it, so it gets a short budget; the store has nothing behind it but
+old answers, so it gets retries. An open breaker lets a probe through after 15 s, so that no outage outlives its cause
+by more than that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast.core.breaker import CircuitBreaker
+from holdfast.core.pipeline import Pipeline
+from holdfast.core.retry import Retry
+from holdfast.core.timeout import Timeout
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+
+    from holdfast.core.clock import Clock
+    from holdfast.core.events import Events
+
+__all__ = ["Guards"]
+
+
+class Guards:
+    """One pipeline a dependency.
+
+    Args:
+        cache, embedder, store, answerer: the names of the dependencies.
+        clock, rng, events: where time, jitter and listeners come from.
+    """
+
+    def __init__(
+        self, *, cache: str, embedder: str, store: str, answerer: str, clock: Clock, rng: random.Random, events: Events
+    ) -> None:
+        def guard(name: str, *policies: Retry | CircuitBreaker | Timeout) -> Pipeline:
+            return Pipeline(*policies, name=name, clock=clock, rng=rng, events=events)
+
+        self.cache = guard(cache, CircuitBreaker(failure_threshold=10, recovery_timeout=10.0), Timeout(seconds=0.2))
+        self.query_embedder = guard(
+            embedder,
+            Retry(max_retries=1, initial_delay=0.05, max_delay=0.2),
+            CircuitBreaker(failure_threshold=5, recovery_timeout=15.0),
+            Timeout(seconds=1.0),
+        )
+        self.store = guard(
+            store,
+            Retry(max_retries=2, initial_delay=0.05, max_delay=0.5),
+            CircuitBreaker(failure_threshold=5, recovery_timeout=15.0),
+            Timeout(seconds=2.0),
+        )
+        self.answerer = guard(
+            answerer, CircuitBreaker(failure_threshold=5, recovery_timeout=15.0), Timeout(seconds=5.0)
+        )
+        # Bulk work waits longer, may try more often, and must not open the breakers that questions depend on.
+        self.bulk_embedder = guard(
+            f"{embedder}:bulk", Retry(max_retries=3, initial_delay=0.5, max_delay=10.0), Timeout(seconds=300.0)
+        )
+        self.bulk_store = guard(
+            f"{store}:bulk", Retry(max_retries=3, initial_delay=0.5, max_delay=10.0), Timeout(seconds=120.0)
+        )
+
+    def by_name(self) -> Mapping[str, Pipeline]:
+        """The pipelines on the path of a question, by the dependency's name."""
+        return {guard.name: guard for guard in (self.cache, self.query_embedder, self.store, self.answerer)}

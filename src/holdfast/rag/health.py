@@ -1,0 +1,101 @@
+"""What the service knows about its own health."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from holdfast.core.deadline import deadline_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from holdfast.core.clock import Clock
+    from holdfast.core.pipeline import Pipeline
+    from holdfast.llm.embedding import Embedder
+    from holdfast.rag.guards import Guards
+    from holdfast.rag.store.base import Store
+    from holdfast.rag.types import Tier
+
+__all__ = ["Check", "Health", "HealthStatus", "check_all"]
+
+HealthStatus: TypeAlias = Literal["ok", "degraded", "unavailable"]
+
+_CHECK_SECONDS = 2.0
+"""The time that one dependency has to answer a health check."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One dependency, asked just now.
+
+    Attributes:
+        detail: a sentence: what is wrong and what to do, or how full it is.
+        latency_ms: how long the check took; None where nothing was asked.
+        breaker: the state of its circuit breaker; None where it has none.
+    """
+
+    status: HealthStatus
+    detail: str = ""
+    latency_ms: float | None = None
+    breaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """All checks, and what follows from them.
+
+    ``status`` is ``ok`` when every check is; ``degraded`` when a question still gets something useful;
+    ``unavailable`` when the engine is not open.
+    """
+
+    status: HealthStatus
+    tier: Tier
+    checks: Mapping[str, Check]
+
+
+async def check_all(*, store: Store, embedder: Embedder | None, guards: Guards, clock: Clock) -> dict[str, Check]:
+    """Ask the store and the embedder now, past their breakers; for the rest, look at the breakers."""
+    checks = {
+        store.name: await _check_store(store, guards, clock),
+        guards.query_embedder.name: await _check_embedder(embedder, guards, clock),
+    }
+    for guard in (guards.cache, guards.answerer):
+        state = breaker_state(guard)
+        checks[guard.name] = Check(status="degraded" if state == "open" else "ok", breaker=state)
+    return checks
+
+
+async def _check_store(store: Store, guards: Guards, clock: Clock) -> Check:
+    started = clock.now_ns()
+    state = breaker_state(guards.store)
+    try:
+        with deadline_scope(_CHECK_SECONDS, clock=clock):
+            status = await store.status()
+    except Exception as error:  # noqa: BLE001 - a health check reports, whatever it is
+        return Check(status="unavailable", detail=str(error), breaker=state)
+    latency_ms = (clock.now_ns() - started) / 1e6
+    if not status.chunks:
+        detail = "nothing has been ingested yet: run `holdfast ingest PATH`"
+        return Check(status="degraded", detail=detail, latency_ms=latency_ms, breaker=state)
+    detail = f"{status.documents:,} documents, {status.chunks:,} chunks"
+    return Check(status="ok", detail=detail, latency_ms=latency_ms, breaker=state)
+
+
+async def _check_embedder(embedder: Embedder | None, guards: Guards, clock: Clock) -> Check:
+    if embedder is None:
+        return Check(status="ok", detail="switched off: the search goes by words")
+    started = clock.now_ns()
+    state = breaker_state(guards.query_embedder)
+    try:
+        with deadline_scope(_CHECK_SECONDS, clock=clock):
+            await embedder.embed(["health"], kind="query")
+    except Exception as error:  # noqa: BLE001 - a health check reports, whatever it is
+        return Check(status="degraded", detail=str(error), breaker=state)
+    return Check(status="ok", detail=embedder.id, latency_ms=(clock.now_ns() - started) / 1e6, breaker=state)
+
+
+def breaker_state(guard: Pipeline) -> str | None:
+    """The state of a pipeline's circuit breaker."""
+    breaker = guard.snapshot().breaker
+    return None if breaker is None else breaker.state

@@ -1,0 +1,51 @@
+"""The sentences that users read when something is missing. One place, so that they stay one voice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdfast.rag.types import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["empty_store_answer", "notice", "offline_answer"]
+
+_MISSING = {
+    Reason.EMBEDDER_UNAVAILABLE: (
+        "This answer was found by its words only, because the search by meaning is not available right now."
+    ),
+    Reason.VECTORS_MISSING: "This answer was found by its words only, because the documents have no vectors yet.",
+    Reason.ANSWERER_UNAVAILABLE: "The answer could not be written right now; these are the passages that fit best.",
+    Reason.VECTOR_STORE_UNAVAILABLE: "The documents could not be searched fully right now.",
+    Reason.DEADLINE_EXCEEDED: "The time allowed for this question was used up.",
+}
+
+
+def notice(reasons: Sequence[Reason], *, age_seconds: float | None = None) -> str:
+    """What the user should know about this answer, or an empty string; ``age_seconds`` is that of an earlier answer."""
+    if age_seconds is not None:
+        return f"The documents cannot be searched right now; this is an earlier answer, {_age(age_seconds)} old."
+    return " ".join(_MISSING[reason] for reason in reasons if reason in _MISSING)
+
+
+def offline_answer(*, retry_after: float, contact: str) -> str:
+    """The answer when there is nothing else to say."""
+    reach = f" If it is urgent, please contact {contact}." if contact else ""
+    return (
+        "Sorry, I cannot look this up right now: the knowledge base is not available. "
+        f"Please try again in about {max(1, round(retry_after))} seconds.{reach}"
+    )
+
+
+def empty_store_answer(collection: str) -> str:
+    """The answer when nothing has been ingested."""
+    return f"There is nothing to search yet: no documents have been ingested into the collection “{collection}”."
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = int(seconds // size)
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
