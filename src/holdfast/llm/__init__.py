@@ -1,0 +1,1 @@
+"""Language and embedding models: what they are (protocols), and the ways to reach them."""
