@@ -42,7 +42,7 @@ def build_engine(
     """
     clock = clock or SYSTEM_CLOCK
     rng = rng or random.Random()  # noqa: S311 - spreads retries and names requests; guards no secret
-    blocking = blocking or ThreadBlocking(max_workers=settings.max_workers)
+    blocking = blocking or _threads(settings)
     events = events or Events()
     store = SqliteStore(settings.data_dir, blocking=blocking, clock=clock)
     embedder = _embedder(settings, blocking)
@@ -89,6 +89,11 @@ def build_engine(
         rng=rng,
         events=events,
     )
+
+
+def _threads(settings: Settings) -> ThreadBlocking:
+    # An ingest keeps its threads busy for minutes; a question must not wait behind it.
+    return ThreadBlocking(max_workers=settings.max_workers, dedicated={"embed.batch": 2})
 
 
 def _embedder(settings: Settings, blocking: Blocking) -> Embedder | None:

@@ -188,7 +188,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Citation:
-    """A passage that an answer rests on: ``text`` is the document's text from ``start`` to ``end``."""
+    """A passage that an answer rests on: ``text`` is the document's text from ``start`` to ``end``.
+
+    ``heading`` is the path of headings above it, empty at the top of a document.
+    """
 
     document_id: str
     chunk_id: str
@@ -198,6 +201,7 @@ class Citation:
     start: int
     end: int
     score: float
+    heading: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

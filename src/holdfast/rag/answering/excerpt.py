@@ -34,6 +34,7 @@ def excerpt(hits: Sequence[Hit]) -> Draft:
                 start=chunk.start,
                 end=end,
                 score=hit.score,
+                heading=chunk.heading,
             )
         )
     text = "\n\n".join(f"{citation.text.strip()} [{number}]" for number, citation in enumerate(citations, 1))

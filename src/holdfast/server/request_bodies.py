@@ -1,0 +1,145 @@
+"""The bodies of requests, as the contract has them. Fields may be added, never renamed."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WrapValidator
+from pydantic_core import PydanticCustomError
+
+from holdfast.rag.query import COLLECTION_MAX_CHARS, MAX_FILTERS, MAX_TOP_K, QUESTION_MAX_CHARS, Query
+from holdfast.rag.types import Scalar
+
+__all__ = [
+    "ID_MAX_CHARS",
+    "MAX_DOCUMENTS",
+    "CollectionName",
+    "DocumentIn",
+    "IngestRequest",
+    "QueryRequest",
+    "SearchRequest",
+]
+
+ID_MAX_CHARS = 200
+TITLE_MAX_CHARS = 300
+URI_MAX_CHARS = 2_000
+METADATA_MAX_KEYS = 32
+METADATA_KEY_MAX_CHARS = 100
+METADATA_VALUE_MAX_CHARS = 1_000
+MAX_DOCUMENTS = 1_000
+_INT64 = 2**63
+
+
+def _scalar(value: object, _handler: object) -> Scalar:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int) and -_INT64 <= value < _INT64:
+        return value
+    if isinstance(value, float) and value == value and abs(value) != float("inf"):  # noqa: PLR0124 - not a number
+        return value
+    if isinstance(value, str) and len(value) <= METADATA_VALUE_MAX_CHARS:
+        return value
+    raise PydanticCustomError(
+        "scalar",
+        "must be a text of at most {limit} characters, a number of at most 64 bits, true or false",
+        {"limit": METADATA_VALUE_MAX_CHARS},
+    )
+
+
+def _checked_label(value: str) -> str:
+    """A name that goes into logs, addresses and headers: without control characters and not only spaces.
+
+    Raises:
+        PydanticCustomError: it is not.
+    """
+    if not value.strip() or not value.isprintable():
+        raise PydanticCustomError("label", "must be printable characters, without line ends or control characters")
+    return value
+
+
+_Scalar = Annotated[Scalar, WrapValidator(_scalar)]
+_Label = AfterValidator(_checked_label)
+_Key = Annotated[str, Field(min_length=1, max_length=METADATA_KEY_MAX_CHARS), _Label]
+Metadata = Annotated[dict[_Key, _Scalar], Field(max_length=METADATA_MAX_KEYS)]
+CollectionName = Annotated[str, Field(min_length=1, max_length=COLLECTION_MAX_CHARS), _Label]
+
+
+class _Request(BaseModel):
+    # strict: "5" is a text, not a number; forbid: a misspelled field is told, not ignored
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class _Question(_Request):
+    question: str = Field(
+        description="What to answer, without control characters other than tab and line ends.",
+        examples=["How long do refunds take?"],
+        json_schema_extra={"minLength": 1, "maxLength": QUESTION_MAX_CHARS},  # Query checks it, with a better sentence
+    )
+    collection: CollectionName | None = Field(
+        None, description="Which collection to ask; the service's own by default."
+    )
+    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K)] | None = Field(None, description="How many passages to rest on.")
+    filters: Annotated[dict[_Key, _Scalar], Field(max_length=MAX_FILTERS)] = Field(
+        default_factory=dict, description="Only documents whose metadata have these values."
+    )
+
+
+class QueryRequest(_Question):
+    """A question."""
+
+    conversation_id: str | None = Field(
+        None, min_length=1, max_length=200, description="The conversation it belongs to."
+    )
+    stream: bool = Field(default=False, description="Answer with server-sent events: `delta` ..., `answer`, `done`.")
+    deadline_seconds: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] | None = Field(
+        None, description="The time allowed for the whole request; the service's own by default."
+    )
+    priority: int = Field(5, ge=0, le=9, description="0 to 9; higher is more important.")
+
+    def query(self, *, collection: str, request_id: str) -> Query:
+        """The question for the engine; ``collection`` is taken where the request names none."""
+        return Query(
+            question=self.question,
+            collection=self.collection or collection,
+            top_k=self.top_k,
+            filters=self.filters,
+            conversation_id=self.conversation_id,
+            deadline_seconds=self.deadline_seconds,
+            priority=self.priority,
+            request_id=request_id,
+        )
+
+
+class SearchRequest(_Question):
+    """A search."""
+
+    def query(self, *, collection: str, request_id: str) -> Query:
+        """The question for the engine; ``collection`` is taken where the request names none."""
+        return Query(
+            question=self.question,
+            collection=self.collection or collection,
+            top_k=self.top_k,
+            filters=self.filters,
+            request_id=request_id,
+        )
+
+
+class DocumentIn(_Request):
+    """A document handed in as text."""
+
+    id: Annotated[str, Field(min_length=1, max_length=ID_MAX_CHARS), _Label] | None = Field(
+        None,
+        description="Sending another text under the same id replaces the document. Made from uri or text by default.",
+    )
+    title: Annotated[str, Field(min_length=1, max_length=TITLE_MAX_CHARS), _Label] | None = None
+    text: str = Field(min_length=1)
+    uri: Annotated[str, Field(min_length=1, max_length=URI_MAX_CHARS), _Label] | None = None
+    mime: str = Field(
+        "text/markdown", max_length=100, description="How to read the text; plain text reads well as Markdown."
+    )
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class IngestRequest(_Request):
+    """Documents to ingest."""
+
+    documents: list[DocumentIn] = Field(min_length=1, max_length=MAX_DOCUMENTS)
+    collection: CollectionName | None = None

@@ -1,0 +1,134 @@
+"""Who may talk to the service: the right host name, no other site's page, and the key where one is set."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
+
+from holdfast.errors import ConfigError
+from holdfast.server.context import context_of
+from holdfast.server.problems import FieldError, Problem, respond
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from holdfast.rag.settings import Settings
+
+__all__ = ["MIN_KEY_CHARS", "GateMiddleware", "check_exposure", "is_loopback"]
+
+MIN_KEY_CHARS = 16
+"""A shorter key can be guessed by trying."""
+
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_GUARDED = ("/v1/", "/metrics")
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_exposure(settings: Settings) -> None:
+    """Refuse to serve other machines without a key.
+
+    Raises:
+        ConfigError: the host is not loopback and no key is set, or the key is too short.
+    """
+    key = settings.api_key
+    if key is not None and len(key.get_secret_value()) < MIN_KEY_CHARS:
+        raise ConfigError("api_key", "***", f"must have at least {MIN_KEY_CHARS} characters (HOLDFAST_API_KEY)")
+    if key is None and not is_loopback(settings.host):
+        raise ConfigError(
+            "host",
+            settings.host,
+            "is reachable from other machines, and no API key is set: set HOLDFAST_API_KEY to a long random text, "
+            "or listen on 127.0.0.1 (HOLDFAST_HOST)",
+        )
+
+
+class GateMiddleware:
+    """Turns away requests before anything is read of them.
+
+    - With a loopback address: any ``Host`` but localhost. A page on the internet whose name was re-pointed to 127.0.0.1
+      (DNS rebinding) would otherwise read the documents through its visitor's browser.
+    - A change (POST, DELETE) that a browser sends from another site's page.
+    - With a key: requests to the API and the metrics without it.
+    """
+
+    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
+        self._app = app
+        self._local_only = is_loopback(settings.host)
+        # A key that was hashed is compared in the same time however long the guess is.
+        self._key = _digest(settings.api_key.get_secret_value().encode()) if settings.api_key is not None else None
+
+    async def __call__(  # noqa: D102 - ASGI
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if scope["type"] == "http":
+            problem = self._objection(scope, Headers(scope=scope))
+            if problem is not None:
+                await respond(problem, context_of(scope).request_id)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _objection(self, scope: Scope, headers: Headers) -> Problem | None:
+        host = headers.get("host", "")
+        if self._local_only and _host_name(host) not in _LOCAL_NAMES:
+            return Problem(
+                slug="misdirected",
+                status=421,
+                title="Misdirected request",
+                detail="This service answers on localhost only: use 127.0.0.1 or localhost in the address.",
+                errors=(FieldError("host", "must be localhost, 127.0.0.1 or [::1]"),),
+            )
+        if scope["method"] not in _SAFE_METHODS and _from_another_site(headers, host):
+            return Problem(
+                slug="cross-site",
+                status=403,
+                title="Cross-site request",
+                detail="A page of another site sent this request; only this service's own page and programs may.",
+                errors=(FieldError("origin", "must be this service's own"),),
+            )
+        if self._key is not None and scope["path"].startswith(_GUARDED) and not self._has_key(headers):
+            return Problem(
+                slug="unauthorized",
+                status=401,
+                title="Unauthorized",
+                detail="This needs the API key: send the header “Authorization: Bearer KEY” or “x-api-key: KEY”.",
+                headers={"www-authenticate": 'Bearer realm="holdfast"'},
+            )
+        return None
+
+    def _has_key(self, headers: Headers) -> bool:
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        given = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+        return self._key is not None and hmac.compare_digest(_digest(given.encode("utf-8")), self._key)
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
+
+
+def _host_name(host: str) -> str:
+    """The name in a ``Host`` header, without the port, in lower case."""
+    name = host.strip().lower()
+    if name.startswith("["):
+        return name[: name.find("]") + 1]
+    return name.partition(":")[0]
+
+
+def _from_another_site(headers: Headers, host: str) -> bool:
+    if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
+        return True
+    origin = headers.get("origin")
+    return origin is not None and origin.lower().partition("://")[2] != host.strip().lower()

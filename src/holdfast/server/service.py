@@ -1,0 +1,67 @@
+"""What every route needs: the engine, its settings, the metrics and the state of the service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from holdfast.rag.types import Tier
+from holdfast.server.context import context_of
+from holdfast.server.lifetime import Drain
+from holdfast.telemetry.events import TierChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from holdfast.rag.engine import Engine
+    from holdfast.rag.settings import Settings
+    from holdfast.telemetry.metrics import Metrics
+
+__all__ = ["Service", "request_id_of", "service_of"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Service:
+    """The running service.
+
+    Attributes:
+        tier: what the service as a whole can muster now, by its events.
+        stop_listening: what to call so that the engine's events are no longer turned into lines, counts and tiers.
+    """
+
+    engine: Engine
+    settings: Settings
+    metrics: Metrics
+    drain: Drain = field(default_factory=Drain)
+    tier: str = Tier.FULL
+    stop_listening: list[Callable[[], None]] = field(default_factory=list)
+
+    def follow_tier(self) -> None:
+        """Keep ``tier`` up to date from the engine's events."""
+
+        def moved(event: TierChanged) -> None:
+            self.tier = event.to_tier
+
+        self.stop_listening.append(self.engine.events.listen(moved, TierChanged))
+
+    async def stored(self, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the store through the store's pipeline. For reads, and for changes that may be repeated."""
+        guard = self.engine.guards()[self.engine.store.name]
+        result: T = await guard.call(fn, *args, **kwargs)
+        return result
+
+
+def service_of(request: Request) -> Service:
+    """The service that the request came to."""
+    service: Service = request.app.state.service
+    return service
+
+
+def request_id_of(request: Request) -> str:
+    """The id of the request."""
+    return context_of(request.scope).request_id

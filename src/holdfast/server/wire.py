@@ -1,0 +1,296 @@
+"""What goes back over the wire: the bodies of responses, by the contract. Fields may be added, never renamed."""
+
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from holdfast.rag.health import Check, Health
+from holdfast.rag.store.base import DocumentPage, DocumentRecord
+from holdfast.rag.store.jobs import Job, JobState
+from holdfast.rag.types import Answer, Citation, Document, Hit, Reason, Scalar, SearchResult, Source, Tier
+
+__all__ = [
+    "AnswerBody",
+    "CitationBody",
+    "DocumentBody",
+    "DocumentListBody",
+    "DocumentTextBody",
+    "HealthBody",
+    "JobAcceptedBody",
+    "JobBody",
+    "LivenessBody",
+    "SearchResultBody",
+]
+
+
+class CitationBody(BaseModel):
+    """A passage: `text` is the document's text from character `start` to `end`."""
+
+    document_id: str
+    chunk_id: str
+    title: str
+    heading: str = Field("", description="The path of headings above the passage, where it is known.")
+    uri: str
+    text: str
+    start: int
+    end: int
+    score: float
+
+    @classmethod
+    def of_citation(cls, citation: Citation) -> Self:
+        """A passage that an answer rests on."""
+        return cls(
+            document_id=citation.document_id,
+            chunk_id=citation.chunk_id,
+            title=citation.title,
+            heading=citation.heading,
+            uri=citation.uri,
+            text=citation.text,
+            start=citation.start,
+            end=citation.end,
+            score=citation.score,
+        )
+
+    @classmethod
+    def of_hit(cls, hit: Hit) -> Self:
+        """A passage that a search found."""
+        chunk = hit.stored.chunk
+        return cls(
+            document_id=chunk.document_id,
+            chunk_id=chunk.id,
+            title=hit.stored.title,
+            heading=chunk.heading,
+            uri=hit.stored.uri,
+            text=chunk.text,
+            start=chunk.start,
+            end=chunk.end,
+            score=hit.score,
+        )
+
+
+class UsageBody(BaseModel):
+    """Tokens that a model read and wrote."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class AnswerBody(BaseModel):
+    """An answer with everything one may want to know about how good it is."""
+
+    answer: str = Field(description="The answer; `[1]`, `[2]` mark the citations in their order.")
+    citations: list[CitationBody]
+    source: Source
+    tier: Tier
+    quality: float = Field(description="The quality score of the tier, 0 to 1.")
+    degraded: bool
+    reasons: list[Reason] = Field(description="Why it is less than it could be.")
+    notice: str = Field(description="A sentence for the user when something is missing, else empty.")
+    age_seconds: float = Field(description="How old the answer is; 0 when fresh.")
+    confidence: float = Field(description="How sure the answerer is that this answers the question, 0 to 1.")
+    conversation_id: str | None
+    request_id: str
+    model: str | None
+    usage: UsageBody
+    cost_usd: float
+    timings_ms: dict[str, float] = Field(description="Milliseconds by stage.")
+
+    @classmethod
+    def of(cls, answer: Answer) -> Self:
+        """The body for an answer."""
+        return cls(
+            answer=answer.text,
+            citations=[CitationBody.of_citation(one) for one in answer.citations],
+            source=answer.source,
+            tier=answer.tier,
+            quality=answer.quality,
+            degraded=answer.degraded,
+            reasons=list(answer.reasons),
+            notice=answer.notice,
+            age_seconds=answer.age_seconds,
+            confidence=answer.confidence,
+            conversation_id=answer.conversation_id,
+            request_id=answer.request_id,
+            model=answer.model,
+            usage=UsageBody(prompt_tokens=answer.usage.prompt_tokens, completion_tokens=answer.usage.completion_tokens),
+            cost_usd=answer.cost_usd,
+            timings_ms=dict(answer.timings_ms),
+        )
+
+
+class SearchResultBody(BaseModel):
+    """What a search found, best first."""
+
+    hits: list[CitationBody]
+    tier: Tier
+    degraded: bool
+    reasons: list[Reason]
+    request_id: str
+    timings_ms: dict[str, float]
+
+    @classmethod
+    def of(cls, result: SearchResult, *, request_id: str) -> Self:
+        """The body for a search result."""
+        return cls(
+            hits=[CitationBody.of_hit(hit) for hit in result.hits],
+            tier=result.tier,
+            degraded=result.degraded,
+            reasons=list(result.reasons),
+            request_id=result.request_id or request_id,
+            timings_ms=dict(result.timings_ms),
+        )
+
+
+class JobAcceptedBody(BaseModel):
+    """A job that was accepted and is on disk; its address is in the `location` header."""
+
+    job_id: str
+    status: JobState
+
+
+class JobFailureBody(BaseModel):
+    """A document that could not be ingested, and why."""
+
+    document_id: str
+    reason: str
+
+
+class JobBody(BaseModel):
+    """Where a job stands."""
+
+    job_id: str
+    collection: str
+    status: JobState
+    done: int
+    total: int
+    failures: list[JobFailureBody]
+    created_at: float = Field(description="Unix seconds.")
+    updated_at: float = Field(description="Unix seconds.")
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """The body for a job."""
+        return cls(
+            job_id=job.id,
+            collection=job.collection,
+            status=job.status,
+            done=job.done,
+            total=job.total,
+            failures=[JobFailureBody(document_id=one.document_id, reason=one.reason) for one in job.failures],
+            created_at=job.created_at,
+            updated_at=job.updated_at,
+        )
+
+
+class DocumentBody(BaseModel):
+    """What is known of a document, without its text."""
+
+    id: str
+    collection: str
+    title: str
+    uri: str
+    mime: str
+    content_hash: str
+    chunks: int
+    characters: int
+    embedder_id: str | None
+    stored_at: float = Field(description="Unix seconds.")
+    metadata: dict[str, Scalar]
+
+    @classmethod
+    def of(cls, record: DocumentRecord) -> Self:
+        """The body for a record."""
+        return cls(
+            id=record.id,
+            collection=record.collection,
+            title=record.title,
+            uri=record.uri,
+            mime=record.mime,
+            content_hash=record.content_hash,
+            chunks=record.chunks,
+            characters=record.characters,
+            embedder_id=record.embedder_id,
+            stored_at=record.stored_at,
+            metadata=dict(record.metadata),
+        )
+
+
+class DocumentListBody(BaseModel):
+    """Documents in the order of their ids."""
+
+    documents: list[DocumentBody]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null at the end.")
+
+    @classmethod
+    def of(cls, page: DocumentPage) -> Self:
+        """The body for a page."""
+        return cls(documents=[DocumentBody.of(one) for one in page.documents], next_cursor=page.next_cursor)
+
+
+class DocumentTextBody(BaseModel):
+    """A document with its text, which the spans of citations refer to."""
+
+    id: str
+    collection: str
+    title: str
+    uri: str
+    mime: str
+    content_hash: str
+    metadata: dict[str, Scalar]
+    text: str
+
+    @classmethod
+    def of(cls, document: Document) -> Self:
+        """The body for a document."""
+        return cls(
+            id=document.id,
+            collection=document.collection,
+            title=document.title,
+            uri=document.uri,
+            mime=document.mime,
+            content_hash=document.content_hash,
+            metadata=dict(document.metadata),
+            text=document.text,
+        )
+
+
+class CheckBody(BaseModel):
+    """One dependency, asked just now."""
+
+    status: str
+    detail: str
+    latency_ms: float | None
+    breaker: str | None
+
+    @classmethod
+    def of(cls, check: Check) -> Self:
+        """The body for a check."""
+        return cls(status=check.status, detail=check.detail, latency_ms=check.latency_ms, breaker=check.breaker)
+
+
+class HealthBody(BaseModel):
+    """How the service is: `ok`, `degraded` (questions still get something useful) or `unavailable`."""
+
+    status: str
+    tier: Tier
+    timestamp: str = Field(description="ISO 8601, UTC.")
+    version: str
+    checks: dict[str, CheckBody]
+
+    @classmethod
+    def of(cls, health: Health, *, timestamp: str, version: str) -> Self:
+        """The body for a health report."""
+        return cls(
+            status=health.status,
+            tier=health.tier,
+            timestamp=timestamp,
+            version=version,
+            checks={name: CheckBody.of(check) for name, check in health.checks.items()},
+        )
+
+
+class LivenessBody(BaseModel):
+    """The process is alive."""
+
+    status: str
+    timestamp: str = Field(description="ISO 8601, UTC.")

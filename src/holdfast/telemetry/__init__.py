@@ -1,0 +1,1 @@
+"""What the outside sees of the inside: logs and metrics, made of events."""

@@ -1,0 +1,188 @@
+"""The life of a question, and of a document, as typed events: logs, metrics and consoles are made of nothing else.
+
+The engine emits these on its ``Events``; ``correlation_id`` is the request's id (the job's id for an ingest). Like the
+events of the policies they hold strings, numbers and tuples only, never a live object and never the text of a question
+or of a document, so that a listener may keep them, print them or send them anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from holdfast.core.events import Event, correlation_id
+
+__all__ = [
+    "AnswerGenerated",
+    "AnswerReturned",
+    "CacheLookup",
+    "DocumentIngested",
+    "DocumentSkipped",
+    "JobFinished",
+    "QuestionEmbedded",
+    "QuestionReceived",
+    "Searched",
+    "ServiceEvent",
+    "StageFailed",
+    "TierChanged",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceEvent(Event):
+    """What the service says of itself; outside a guarded call, so most of the base's fields are empty.
+
+    Attributes:
+        correlation_id: of the running request or job, unless it is given.
+        policy: always ``"service"``: no policy speaks here.
+    """
+
+    correlation_id: str = field(default_factory=correlation_id)
+    call_id: str = ""
+    pipeline: str = ""
+    policy: str = "service"
+    dependency: str = ""
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionReceived(ServiceEvent):
+    """A question was accepted.
+
+    Attributes:
+        collection: the collection it is asked of.
+        characters: its length. The text itself is nobody's business but the answerer's.
+    """
+
+    collection: str
+    characters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheLookup(ServiceEvent):
+    """The answer cache was asked."""
+
+    hit: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionEmbedded(ServiceEvent):
+    """The question has a vector.
+
+    Attributes:
+        embedding_model: which model made it.
+        latency_ms: milliseconds, retries and waiting included.
+    """
+
+    embedding_model: str
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched(ServiceEvent):
+    """The store was searched.
+
+    Attributes:
+        results_count: passages found, 0 or more.
+        latency_ms: milliseconds for all searches and the fetching of the passages.
+    """
+
+    results_count: int
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerGenerated(ServiceEvent):
+    """An answer was composed.
+
+    Attributes:
+        model: the model or answerer that wrote it.
+        tokens: tokens read and written; 0 where nothing counts them.
+        latency_ms: milliseconds.
+    """
+
+    model: str
+    tokens: int
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageFailed(ServiceEvent):
+    """A stage of the query path failed for good, after its retries; the answer goes on without it.
+
+    Attributes:
+        stage: ``cache``, ``embed``, ``search`` or ``answer``. The base's ``dependency`` names what failed.
+        reason_code: the machine-readable reason that the answer will carry.
+        error: the error's type and sentence.
+    """
+
+    stage: str
+    reason_code: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerReturned(ServiceEvent):
+    """A question is finished: the last event of its life, exactly one for each ``QuestionReceived``.
+
+    Attributes:
+        status: ``ok``; ``degraded``: something was missing; ``unanswered``: nothing fits; ``failed``: no answer.
+        source: where the answer came from (``live``, ``cache``, ...).
+        tier: what the service could muster (``full``, ``degraded``, ``minimal``, ``offline``).
+        reasons: machine-readable codes of what was missing.
+        cost_usd: what it cost, US dollars.
+        seconds: from the question's arrival to the whole answer.
+    """
+
+    status: str
+    source: str
+    tier: str
+    degraded: bool
+    reasons: tuple[str, ...]
+    cost_usd: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierChanged(ServiceEvent):
+    """The service as a whole moved to another tier."""
+
+    from_tier: str
+    to_tier: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentIngested(ServiceEvent):
+    """A document is stored and can be found.
+
+    Attributes:
+        chunks: passages it was cut into.
+        latency_ms: milliseconds from the first read to the commit.
+    """
+
+    document_id: str
+    chunks: int
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentSkipped(ServiceEvent):
+    """A document could not be ingested, and why."""
+
+    uri: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFinished(ServiceEvent):
+    """An ingest job is settled.
+
+    Attributes:
+        status: ``done``, ``partial``, ``failed`` or ``cancelled``.
+        done, total: its documents.
+    """
+
+    job_id: str
+    status: str
+    done: int
+    total: int
