@@ -1,0 +1,74 @@
+"""Holdfast: the resilience stack for LLM and RAG applications.
+
+    import holdfast as hf
+
+    guard = hf.Pipeline(hf.Retry(), hf.CircuitBreaker(), hf.Timeout(seconds=10), name="model:openai")
+
+The names of the core are here; each is imported when it is first used (PEP 562), so that importing the package costs
+next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+TYPE_CHECKING = False  # type checkers take it for True; importing typing would cost more than all of this module
+if TYPE_CHECKING:
+    from holdfast.core.blocking import ThreadBlocking as ThreadBlocking
+    from holdfast.core.breaker import BreakerState as BreakerState
+    from holdfast.core.breaker import CircuitBreaker as CircuitBreaker
+    from holdfast.core.classify import Fault as Fault
+    from holdfast.core.classify import FaultKind as FaultKind
+    from holdfast.core.classify import classify as classify
+    from holdfast.core.clock import Clock as Clock
+    from holdfast.core.clock import SystemClock as SystemClock
+    from holdfast.core.deadline import Deadline as Deadline
+    from holdfast.core.deadline import deadline_scope as deadline_scope
+    from holdfast.core.deadline import remaining_ns as remaining_ns
+    from holdfast.core.events import Event as Event
+    from holdfast.core.events import Events as Events
+    from holdfast.core.events import correlation_scope as correlation_scope
+    from holdfast.core.fallback import Fallback as Fallback
+    from holdfast.core.pipeline import Pipeline as Pipeline
+    from holdfast.core.retry import Retry as Retry
+    from holdfast.core.timeout import Timeout as Timeout
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BreakerState": "breaker",
+    "CircuitBreaker": "breaker",
+    "Clock": "clock",
+    "Deadline": "deadline",
+    "Event": "events",
+    "Events": "events",
+    "Fallback": "fallback",
+    "Fault": "classify",
+    "FaultKind": "classify",
+    "Pipeline": "pipeline",
+    "Retry": "retry",
+    "SystemClock": "clock",
+    "ThreadBlocking": "blocking",
+    "Timeout": "timeout",
+    "classify": "classify",
+    "correlation_scope": "events",
+    "deadline_scope": "deadline",
+    "remaining_ns": "deadline",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  the keys are strings
+
+
+if not TYPE_CHECKING:  # a checker that saw it would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
+        value: object = getattr(importlib.import_module(f"holdfast.core.{home}"), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

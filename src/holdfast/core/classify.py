@@ -1,0 +1,207 @@
+"""One classification, read by everything: an exception in, a :class:`Fault` out.
+
+It looks at what an exception carries (an error code, a status, headers), at the names along its class's ancestry, and
+at its declared cause, so that it knows the errors of openai, anthropic, httpx, aiohttp, requests, pymongo, redis and
+sqlite3 without importing any of them. What nobody knows counts against the dependency and is not retried.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from holdfast.core._fault_tables import (
+    BY_CODE,
+    BY_ERRNO,
+    BY_SQLITE,
+    BY_STATUS,
+    BY_TYPE,
+    CLIENT_ERROR,
+    SERVER_ERROR,
+    UNKNOWN,
+    Verdict,
+)
+from holdfast.core.clock import NS_PER_SECOND, SYSTEM_CLOCK, Clock
+from holdfast.core.faults import WEIGHTS, Fault, FaultKind
+from holdfast.errors import RejectedError, RetriesExhaustedError
+
+__all__ = ["WEIGHTS", "Fault", "FaultKind", "classify"]
+
+_MAX_CAUSES = 8
+
+
+def classify(exc: BaseException, *, clock: Clock = SYSTEM_CLOCK) -> Fault:
+    """What ``exc`` means for a retry, a breaker, a fallback and a reader of logs.
+
+    Args:
+        exc: anything that a call raised.
+        clock: tells the time when a ``Retry-After`` names a date and the response does not say when it was sent.
+    """
+    return _classify(exc, clock, _MAX_CAUSES)
+
+
+def _classify(exc: BaseException, clock: Clock, depth: int) -> Fault:
+    headers = _headers(exc)
+    retry_after = _retry_after(headers, clock) if headers is not None else None
+    if isinstance(exc, RejectedError):
+        retry_after = exc.retry_after
+    verdict = _by_content(exc, retry_after) or _by_type(exc)
+    inner = _inner(exc)
+    if inner is not None and depth > 0 and (verdict is None or verdict.kind is FaultKind.CONNECT):
+        # An unknown wrapper, or a "connection error" that does not say whether anything was sent: ask the cause.
+        below = _classify(inner, clock, depth - 1)
+        if verdict is None:
+            verdict = Verdict(below.kind, below.transient, below.safe_to_replay)
+            retry_after = below.retry_after if retry_after is None else retry_after
+        elif below.kind in {FaultKind.CONNECT, FaultKind.TIMEOUT}:
+            verdict = verdict._replace(safe=verdict.safe or below.safe_to_replay)
+    if verdict is None:
+        verdict = UNKNOWN
+    transient = verdict.transient
+    if isinstance(exc, RetriesExhaustedError):
+        transient = False  # it was retried already; a second loop around the first would multiply the calls
+    elif headers is not None and verdict.kind is not FaultKind.CANCELLED:
+        # What a gateway says that has tried everything itself.
+        transient = {"true": True, "false": False}.get(_header(headers, "x-should-retry") or "", transient)
+    return Fault(
+        kind=verdict.kind,
+        transient=transient,
+        weight=WEIGHTS[verdict.kind],
+        retry_after=retry_after,
+        safe_to_replay=verdict.safe,
+        cause=exc,
+    )
+
+
+def _by_content(exc: BaseException, retry_after: float | None) -> Verdict | None:  # noqa: PLR0911  a list of rules
+    """By an error code, else by an HTTP status."""
+    status = _status(exc)
+    for code in _codes(exc):
+        if code == "enforced_spend_limit_reached" and retry_after is not None:
+            return BY_STATUS[429]  # a limit that ends by itself says when
+        if code == "RESOURCE_EXHAUSTED" and "PerDay" in str(_read(exc, "body")):
+            return BY_CODE["insufficient_quota"]
+        if (verdict := BY_CODE.get(code)) is not None:
+            return verdict
+    if status is None:
+        return None
+    if (verdict := BY_STATUS.get(status)) is not None:
+        return verdict
+    if status >= 500:
+        return SERVER_ERROR
+    if status >= 300:
+        return CLIENT_ERROR
+    return Verdict(FaultKind.MALFORMED, transient=True)  # a success that the client could not read
+
+
+def _by_type(exc: BaseException) -> Verdict | None:
+    """By the class and its ancestors, refined by the operating system's or SQLite's own number."""
+    for cls in type(exc).__mro__:
+        module = cls.__module__.partition(".")[0]
+        if module == "sqlite3":
+            return _by_sqlite(exc) or BY_TYPE.get((module, cls.__name__))
+        verdict = BY_TYPE.get((module, cls.__name__))
+        if verdict is not None:
+            return verdict
+        if cls is OSError:
+            return BY_ERRNO.get(_read_int(exc, "errno") or 0)
+    return None
+
+
+def _by_sqlite(exc: BaseException) -> Verdict | None:
+    name = _read(exc, "sqlite_errorname")
+    if isinstance(name, str):  # SQLITE_BUSY, SQLITE_BUSY_SNAPSHOT, SQLITE_IOERR_READ, ...
+        return BY_SQLITE.get(name.removeprefix("SQLITE_").partition("_")[0])
+    return BY_SQLITE["LOCKED"] if "locked" in str(exc) else None
+
+
+def _inner(exc: BaseException) -> BaseException | None:
+    """What ``exc`` stands for: its declared cause, or the gravest member of a group."""
+    if isinstance(exc, BaseExceptionGroup):
+        members = [(each, _classify(each, SYSTEM_CLOCK, 0)) for each in exc.exceptions]
+        return next((each for each, fault in members if not fault.transient), members[0][0])
+    return exc.__cause__
+
+
+def _status(exc: BaseException) -> int | None:
+    """The HTTP status, under the names that clients give it."""
+    response = _read(exc, "response")
+    for holder, name in ((exc, "status_code"), (exc, "status"), (response, "status_code"), (response, "status")):
+        value = _read_int(holder, name)
+        if value is not None and 100 <= value <= 599:
+            return value
+    return None
+
+
+def _codes(exc: BaseException) -> Iterator[str]:
+    """Error codes, the most telling first."""
+    body = _read(exc, "body")
+    error = body.get("error") if isinstance(body, Mapping) else None
+    for holder in (error, body):
+        if isinstance(holder, Mapping):
+            yield from (value for name in ("code", "type", "status") if isinstance(value := holder.get(name), str))
+    yield from (value for name in ("code", "type") if isinstance(value := _read(exc, name), str))
+
+
+def _headers(exc: BaseException) -> object | None:
+    """The response's headers: something with ``get``."""
+    for holder in (_read(exc, "response"), exc):
+        headers = _read(holder, "headers")
+        if callable(_read(headers, "get")):
+            return headers
+    return None
+
+
+def _header(headers: object, name: str) -> str | None:
+    get = _read(headers, "get")
+    value = get(name) if callable(get) else None
+    if value is None and isinstance(headers, Mapping):
+        value = next((each for key, each in headers.items() if isinstance(key, str) and key.lower() == name), None)
+    return value.strip() if isinstance(value, str) else None
+
+
+def _retry_after(headers: object, clock: Clock) -> float | None:
+    """Seconds to wait: ``retry-after-ms``, else ``Retry-After`` in seconds or as a date (RFC 9110, 10.2.3)."""
+    if (value := _header(headers, "retry-after-ms")) is not None and (ms := _number(value)) is not None:
+        return ms / 1000
+    if (value := _header(headers, "retry-after")) is None:
+        return None
+    if (seconds := _number(value)) is not None:
+        return seconds
+    until = _date(value)
+    if until is None:
+        return None
+    # The server's own Date, where it is there, spares us the difference between its clock and ours.
+    now = _date(_header(headers, "date") or "")
+    return max(0.0, until - (clock.wall_ns() / NS_PER_SECOND if now is None else now))
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return max(0.0, value) if math.isfinite(value) else None
+
+
+def _date(text: str) -> float | None:
+    try:
+        parsed = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def _read(holder: object, name: str) -> object | None:
+    """An attribute of a foreign object, or None: its properties may raise anything."""
+    try:
+        return getattr(holder, name, None)
+    except Exception:  # noqa: BLE001  classifying one error must not raise another
+        return None
+
+
+def _read_int(holder: object, name: str) -> int | None:
+    value = _read(holder, name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

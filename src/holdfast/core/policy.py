@@ -1,0 +1,132 @@
+"""The shapes that policies have, apart from what any of them does.
+
+- A **gate** lets a call in or refuses it at once, and hears how it ended. It never waits and does no I/O.
+- A **loop** takes one pure decision after a failure: again, or not (:mod:`~holdfast.core.retry`,
+  :mod:`~holdfast.core.fallback`).
+- A **scope** bounds the time of what it encloses (:mod:`~holdfast.core.deadline`, :mod:`~holdfast.core.timeout`).
+
+Only ``_drive`` calls functions, waits and sleeps; a policy never does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from holdfast.core.events import Events, correlation_id
+from holdfast.core.faults import Fault, hand_back
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Sequence
+
+    from holdfast.core.clock import Clock
+
+__all__ = ["CallRef", "Gate", "GateStack", "Site", "Stamp", "stamp"]
+
+
+class CallRef(Protocol):
+    """The call on whose behalf a policy acts."""
+
+    @property
+    def call_id(self) -> str:
+        """The call's id."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """The attempt under way, from 1."""
+        ...
+
+
+Stamp = dict[str, Any]
+"""The fields that every event has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where a policy works: what it guards, and the doors through which time, chance and news pass.
+
+    Attributes:
+        pipeline: the pipeline's name.
+        dependency: what is called.
+    """
+
+    pipeline: str
+    dependency: str
+    clock: Clock
+    rng: random.Random
+    events: Events
+
+
+def stamp(clock: Clock, call: CallRef | None, *, pipeline: str, policy: str, dependency: str) -> Stamp:
+    """The fields of an event of ``policy`` about ``call``."""
+    return {
+        "time_ns": clock.wall_ns(),
+        "correlation_id": correlation_id(),
+        "call_id": "" if call is None else call.call_id,
+        "pipeline": pipeline,
+        "policy": policy,
+        "dependency": dependency,
+        "attempt": 0 if call is None else call.attempt,
+    }
+
+
+@runtime_checkable
+class Gate(Protocol):
+    """Lets a call in, or refuses it at once."""
+
+    @property
+    def label(self) -> str:
+        """The policy's name in events, e.g. ``"circuit_breaker"``."""
+        ...
+
+    def attach(self, site: Site) -> None:
+        """Become part of a pipeline; what was given at construction stays."""
+        ...
+
+    def enter(self, call: CallRef | None = None) -> Any:  # noqa: ANN401  each gate has its own kind of permit
+        """A permit, never None; or raise a ``RejectedError``. Never waits."""
+        ...
+
+    def leave(self, permit: Any, fault: Fault | None = None, call: CallRef | None = None) -> None:  # noqa: ANN401
+        """Settle the permit: None is a success; a fault of kind ``cancelled`` gives it back and counts neither way."""
+        ...
+
+    def snapshot(self) -> object:
+        """Its state now, as a frozen dataclass."""
+        ...
+
+
+class GateStack:
+    """Several gates as one: entered from the outside in, and left from the inside out."""
+
+    label: ClassVar[str] = "gates"
+
+    def __init__(self, gates: Sequence[Gate]) -> None:
+        self._gates = tuple(gates)
+
+    def attach(self, site: Site) -> None:
+        """Attach every gate."""
+        for gate in self._gates:
+            gate.attach(site)
+
+    def snapshot(self) -> tuple[object, ...]:
+        """The states, from the outside in."""
+        return tuple(gate.snapshot() for gate in self._gates)
+
+    def enter(self, call: CallRef | None = None) -> list[tuple[Gate, Any]]:
+        """All permits, or none."""
+        permits: list[tuple[Gate, Any]] = []
+        try:
+            for gate in self._gates:
+                permits.append((gate, gate.enter(call)))  # noqa: PERF401  what was entered must be known when one refuses
+        except BaseException as error:
+            self.leave(permits, hand_back(error), call)
+            raise
+        return permits
+
+    def leave(self, permit: list[tuple[Gate, Any]], fault: Fault | None = None, call: CallRef | None = None) -> None:
+        """Settle every permit."""
+        for gate, each in reversed(permit):
+            gate.leave(each, fault, call)

@@ -1,0 +1,190 @@
+"""Retry: whether to make a failed call again, and how long to wait before it. One pure decision.
+
+Backoff: ``min(max_delay, initial_delay * base ** n)`` before repetition ``n`` (from 0). Jitter applies inside the cap,
+so that clients spread out even when every one of them waits the longest:
+
+- ``"equal"``: uniform between half of the delay and the delay (the default);
+- ``"full"``: uniform between 0 and the delay;
+- ``"decorrelated"``: uniform between ``initial_delay`` and three times the last delay, capped (after M. Brooker,
+  "Exponential Backoff and Jitter", AWS Architecture Blog, 2015; the cap bounds the range here, not the draw);
+- ``"proportional"``: the delay times a number between 0.75 and 1.25, the longest being the cap;
+- ``"none"``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, get_args
+
+from holdfast.core._options import at_least, not_negative, whole
+from holdfast.core.clock import NS_PER_SECOND, to_ns
+from holdfast.core.faults import Fault, FaultKind
+from holdfast.errors import ConfigError
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping
+
+__all__ = ["GiveUp", "Jitter", "Retry"]
+
+Jitter: TypeAlias = Literal["equal", "full", "decorrelated", "proportional", "none"]
+
+_RETRY_AFTER_SPREAD = 0.1  # clients that were told the same time come back over a tenth more of it
+_PROPORTION = 0.25
+
+
+class GiveUp(StrEnum):
+    """Why a call is not made again."""
+
+    NOT_RETRYABLE = "not_retryable"
+    """The same call would fail the same way."""
+    NOT_IDEMPOTENT = "not_idempotent"
+    """It must not run twice, and it may have run."""
+    ATTEMPTS_USED = "attempts_used"
+    """``max_retries``, or the limit of this kind of fault, is reached."""
+    NO_TIME = "no_time"
+    """The wait would not end before the deadline."""
+    RETRY_AFTER_TOO_LONG = "retry_after_too_long"
+    """The dependency asked for a longer wait than ``max_retry_after``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """A policy: make a call again that failed in a way that may pass.
+
+    The caller gets ``RetriesExhaustedError`` when attempts are used up, ``DeadlineExceededError`` when the next wait
+    would not fit into the deadline, and the error itself, unchanged, when it is not worth a retry.
+
+    Args:
+        max_retries: repetitions after the first attempt, 0 or more.
+        initial_delay: seconds before the first repetition, 0 or more.
+        base: by how much each delay is longer than the last, 1 or more.
+        max_delay: the longest delay in seconds, at least ``initial_delay``.
+        jitter: see the module.
+        limits: repetitions by kind of fault, where fewer than ``max_retries``; by default one for a rate limit.
+        max_retry_after: the longest ``Retry-After`` in seconds that is waited for; a longer one ends the retrying.
+        retry_on: exception types to retry whatever their classification.
+        never_on: exception types not to retry; wins over ``retry_on``.
+        idempotent: False for a call that must not run twice: made again only after a fault that is safe to replay.
+        backoff: seconds before repetition 1, 2, ... in the place of the formula; capped and jittered like it.
+    """
+
+    label: ClassVar[str] = "retry"
+
+    max_retries: int = 3
+    initial_delay: float = 1.0
+    base: float = 2.0
+    max_delay: float = 60.0
+    jitter: Jitter = "equal"
+    limits: Mapping[FaultKind, int] = field(default_factory=lambda: MappingProxyType({FaultKind.THROTTLED: 1}))
+    max_retry_after: float = 60.0
+    retry_on: tuple[type[BaseException], ...] = ()
+    never_on: tuple[type[BaseException], ...] = ()
+    idempotent: bool = True
+    backoff: Callable[[int], float] | None = None
+
+    def __post_init__(self) -> None:
+        whole("max_retries", self.max_retries, least=0)
+        not_negative("initial_delay", self.initial_delay)
+        at_least("base", self.base, 1)
+        not_negative("max_delay", self.max_delay)
+        if self.max_delay < self.initial_delay:
+            raise ConfigError("max_delay", self.max_delay, f"must be at least initial_delay ({self.initial_delay:g})")
+        if self.jitter not in get_args(Jitter):
+            raise ConfigError("jitter", self.jitter, f"must be one of {', '.join(get_args(Jitter))}")
+        if self.jitter == "decorrelated" and self.backoff is not None:
+            raise ConfigError("jitter", self.jitter, "has its own backoff; choose another jitter for a custom backoff")
+        for kind, limit in self.limits.items():
+            whole(f"limits[{kind}]", limit, least=0)
+        not_negative("max_retry_after", self.max_retry_after)
+        for name, types in (("retry_on", self.retry_on), ("never_on", self.never_on)):
+            if not _exception_classes(types):
+                raise ConfigError(name, types, "must be a tuple of exception classes")
+
+    def decide(
+        self,
+        attempt: int,
+        fault: Fault,
+        remaining_ns: int | None,
+        *,
+        rng: random.Random,
+        retried: Mapping[FaultKind, int] = MappingProxyType({}),
+        previous_ns: int = 0,
+    ) -> int | GiveUp:
+        """The nanoseconds to wait before the next attempt, or why there is none.
+
+        Args:
+            attempt: the attempts made so far, at least 1.
+            fault: how the last one failed.
+            remaining_ns: what is left until the deadline, None without one.
+            rng: the source of the jitter; the only thing here that changes.
+            retried: repetitions made so far by the kind of fault that caused them.
+            previous_ns: the last delay, 0 before the first repetition.
+        """
+        if (refusal := self._refusal(attempt, fault, retried)) is not None:
+            return refusal
+        delay_ns = self.delay_ns(attempt, rng=rng, previous_ns=previous_ns)
+        if fault.retry_after is not None:
+            if fault.retry_after > self.max_retry_after:
+                return GiveUp.RETRY_AFTER_TOO_LONG
+            spread = 0.0 if self.jitter == "none" else _RETRY_AFTER_SPREAD * rng.random()
+            delay_ns = max(delay_ns, to_ns(fault.retry_after * (1 + spread)))
+        if remaining_ns is not None and delay_ns >= remaining_ns:
+            return GiveUp.NO_TIME
+        return delay_ns
+
+    def delay_ns(self, attempt: int, *, rng: random.Random, previous_ns: int = 0) -> int:
+        """The wait after ``attempt`` failed attempts in nanoseconds: backoff, cap, jitter; no Retry-After."""
+        if self.jitter == "decorrelated":
+            last = previous_ns / NS_PER_SECOND or self.initial_delay
+            return to_ns(rng.uniform(self.initial_delay, min(self.max_delay, 3 * last)))
+        full = self._backoff(attempt)
+        match self.jitter:
+            case "equal":
+                return to_ns(full * (0.5 + 0.5 * rng.random()))
+            case "full":
+                return to_ns(full * rng.random())
+            case "proportional":
+                full = min(full, self.max_delay / (1 + _PROPORTION))
+                return to_ns(full * rng.uniform(1 - _PROPORTION, 1 + _PROPORTION))
+            case _:
+                return to_ns(full)
+
+    def worst_delay(self, attempt: int) -> float:
+        """The longest possible wait in seconds after ``attempt`` failed attempts, a Retry-After included."""
+        backoff = self.max_delay if self.jitter == "decorrelated" else self._backoff(attempt)
+        if self.jitter == "proportional":
+            backoff = min(self.max_delay, backoff * (1 + _PROPORTION))
+        spread = 0.0 if self.jitter == "none" else _RETRY_AFTER_SPREAD
+        return max(backoff, self.max_retry_after * (1 + spread))
+
+    def _refusal(self, attempt: int, fault: Fault, retried: Mapping[FaultKind, int]) -> GiveUp | None:
+        if fault.kind is FaultKind.CANCELLED or isinstance(fault.cause, self.never_on):
+            return GiveUp.NOT_RETRYABLE
+        if not fault.transient and not isinstance(fault.cause, self.retry_on):
+            return GiveUp.NOT_RETRYABLE
+        if not self.idempotent and not fault.safe_to_replay:
+            return GiveUp.NOT_IDEMPOTENT
+        limit = self.limits.get(fault.kind)
+        if attempt > self.max_retries or (limit is not None and retried.get(fault.kind, 0) >= limit):
+            return GiveUp.ATTEMPTS_USED
+        return None
+
+    def _backoff(self, attempt: int) -> float:
+        """Seconds after ``attempt`` failed attempts, before jitter."""
+        if self.backoff is not None:
+            return min(self.max_delay, not_negative("backoff", self.backoff(attempt)))
+        if self.initial_delay == 0:
+            return 0.0
+        try:
+            return min(self.max_delay, self.initial_delay * self.base ** (attempt - 1))
+        except OverflowError:  # base ** n left the range of floats: far beyond any cap
+            return self.max_delay
+
+
+def _exception_classes(types: object) -> bool:
+    return isinstance(types, tuple) and all(
+        isinstance(each, type) and issubclass(each, BaseException) for each in types
+    )

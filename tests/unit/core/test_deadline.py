@@ -1,0 +1,66 @@
+"""Deadlines in the context."""
+
+import asyncio
+
+import pytest
+
+from holdfast.core.deadline import Deadline, deadline_ns, deadline_scope, remaining_ns
+from holdfast.core.timeout import Timeout
+from holdfast.errors import ConfigError
+from holdfast.testing.clock import FakeClock
+
+
+def test_nested_scopes_only_shrink() -> None:
+    """An inner scope may end earlier, never later; leaving it restores what was."""
+    clock = FakeClock(start_ns=100)
+    assert deadline_ns() is None
+    assert remaining_ns(clock) is None
+    with deadline_scope(10, clock=clock) as outer:
+        assert outer == 100 + 10 * 10**9
+        with deadline_scope(20, clock=clock) as inner:
+            assert inner == outer
+        with deadline_scope(3, clock=clock):
+            assert remaining_ns(clock) == 3 * 10**9
+            clock.advance(5)
+            assert remaining_ns(clock) == 0
+        assert remaining_ns(clock) == 5 * 10**9
+    assert deadline_ns() is None
+
+
+def test_a_scope_can_be_entered_again() -> None:
+    """The same scope object counts anew at each entry, nested in itself too."""
+    clock = FakeClock()
+    scope = deadline_scope(1, clock=clock)
+    with scope:
+        clock.advance(0.5)
+        with scope:
+            assert remaining_ns(clock) == 500_000_000
+    with scope:
+        assert remaining_ns(clock) == 10**9
+
+
+async def test_tasks_inherit_the_deadline() -> None:
+    """A task that is started inside a scope keeps its deadline; its own scopes do not leak out."""
+    clock = FakeClock()
+
+    async def child() -> int | None:
+        with deadline_scope(1, clock=clock):
+            return remaining_ns(clock)
+
+    with deadline_scope(2, clock=clock):
+        assert await asyncio.create_task(child()) == 10**9
+        assert remaining_ns(clock) == 2 * 10**9
+
+
+@pytest.mark.parametrize("policy", [Deadline, Timeout])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), True, "3", None])
+def test_seconds_out_of_range(policy: type[Deadline] | type[Timeout], seconds: float) -> None:
+    """A limit that is not a finite number above 0 is refused by name."""
+    with pytest.raises(ConfigError) as refused:
+        policy(seconds=seconds)
+    assert refused.value.field == "seconds"
+
+
+def test_limits_in_nanoseconds() -> None:
+    """Both limits are whole nanoseconds."""
+    assert Deadline(seconds=0.25).ns == Timeout(seconds=0.25).ns == 250_000_000

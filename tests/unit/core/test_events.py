@@ -1,0 +1,125 @@
+"""The hub of events, and correlation ids."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from holdfast.core.events import CallSucceeded, Event, Events, RetrySucceeded, correlation_id, correlation_scope
+
+STAMP: dict[str, Any] = {
+    "time_ns": 1,
+    "correlation_id": "",
+    "call_id": "1",
+    "pipeline": "p",
+    "policy": "x",
+    "dependency": "d",
+    "attempt": 1,
+}
+
+
+def succeeded() -> Event:
+    return CallSucceeded(**STAMP, attempts=1, duration_ns=1)
+
+
+def test_listeners_hear_the_types_they_asked_for() -> None:
+    """A listener hears its types and their subclasses, in order; one without types hears everything."""
+    events = Events()
+    all_: list[Event] = []
+    some: list[Event] = []
+    events.listen(all_.append)
+    events.listen(some.append, RetrySucceeded)
+    retried = RetrySucceeded(**STAMP, attempts=2, waited_ns=5)
+    events.emit(succeeded())
+    events.emit(retried)
+    assert all_ == [succeeded(), retried]
+    assert some == [retried]
+
+
+def test_active_only_while_somebody_listens() -> None:
+    """``active`` is False before the first listener and after the last, and stopping twice is harmless."""
+    events = Events()
+    heard: list[Event] = []
+    active = [events.active]
+    stop = events.listen(heard.append)
+    active.append(events.active)
+    stop()
+    stop()
+    active.append(events.active)
+    assert active == [False, True, False]
+    events.emit(succeeded())
+    assert heard == []
+
+
+def test_the_same_callback_twice_is_two_listeners() -> None:
+    """Stopping one registration of a callback leaves the other."""
+    events = Events()
+    heard: list[Event] = []
+    stop = events.listen(heard.append)
+    events.listen(heard.append)
+    stop()
+    events.emit(succeeded())
+    assert len(heard) == 1
+
+
+def test_a_listeners_exception_is_contained_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A listener that raises harms neither the caller nor the other listeners, and is logged once."""
+    events = Events()
+    heard: list[Event] = []
+
+    def broken(event: Event) -> None:
+        raise RuntimeError("broken listener")
+
+    events.listen(broken)
+    events.listen(heard.append)
+    with caplog.at_level(logging.ERROR):
+        events.emit(succeeded())
+        events.emit(succeeded())
+    assert len(heard) == 2
+    assert [record.name for record in caplog.records] == ["holdfast.events"]
+
+
+def test_no_lock_is_held_while_a_listener_runs() -> None:
+    """A listener may listen, stop and emit itself: delivery holds no lock."""
+    events = Events()
+    heard: list[Event] = []
+
+    def nosy(event: Event) -> None:
+        if not heard:
+            heard.append(event)
+            events.listen(heard.append)()
+            events.emit(event)
+
+    events.listen(nosy)
+    events.emit(succeeded())
+    assert len(heard) == 1
+
+
+def test_call_ids_do_not_repeat() -> None:
+    """A hub gives out each call id once."""
+    events = Events()
+    assert len({events.next_call_id() for _ in range(1000)}) == 1000
+
+
+async def test_correlation_id_follows_the_context() -> None:
+    """The id holds inside the scope, in tasks started there, and scopes nest and end."""
+
+    async def child() -> str:
+        return correlation_id()
+
+    assert correlation_id() == ""
+    with correlation_scope("a") as given:
+        assert given == "a"
+        with correlation_scope("b"):
+            task = asyncio.create_task(child())
+        assert correlation_id() == "a"
+        assert await task == "b"
+    assert correlation_id() == ""
+
+
+def test_a_scope_that_was_not_entered_can_be_left() -> None:
+    """Leaving a correlation scope twice changes nothing."""
+    scope = correlation_scope("a")
+    scope.__exit__(None, None, None)
+    assert correlation_id() == ""
