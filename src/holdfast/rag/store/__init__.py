@@ -1,0 +1,1 @@
+"""Where documents, words and vectors are kept: what a store is, and the embedded one (``sqlite``)."""
