@@ -62,8 +62,8 @@ class Searched:
 
     question: Question
     vector: NDArray[np.float32]
-    lexical: list[Scored]
-    dense: list[Scored]
+    lexical: Sequence[Scored]
+    dense: Sequence[Scored]
     fetched: dict[str, Hit]
     frequency: dict[str, int]
     chunk_count: int

@@ -176,7 +176,7 @@ class Engine:
         started = self.clock.now_ns()
         with correlation_scope(query.request_id), deadline_scope(self._seconds_for(query), clock=self.clock):
             try:
-                found = await self._searcher.search(query, k=self._top_k(query), sentence_vectors=False)
+                found = await self._searcher.search(query, k=self._top_k(query))
             except RetriesExhaustedError as error:
                 if isinstance(error.__cause__, StoreError):
                     raise error.__cause__ from error  # what failed matters to the caller, not how often it was tried
@@ -215,7 +215,7 @@ class Engine:
                 timings_ms=timings,
             )
         try:
-            found = await self._searcher.search(query, k=top_k, sentence_vectors=True)
+            found = await self._searcher.search(query, k=top_k)
         except Exception as error:  # noqa: BLE001 - any failure of the search has the same way out
             late = isinstance(error, DeadlineExceededError)
             reason = Reason.DEADLINE_EXCEEDED if late else Reason.VECTOR_STORE_UNAVAILABLE
@@ -225,18 +225,19 @@ class Engine:
         if not found.hits and found.chunk_count == 0:
             return Answer(
                 text=empty_store_answer(query.collection),
+                answered=False,
                 source=Source.STATIC,
                 tier=Tier.MINIMAL,
                 degraded=True,
                 reasons=(Reason.STORE_EMPTY,),
                 timings_ms=timings,
             )
-        answer, answered = await self._compose(query, found, timings)
-        if answered and not answer.degraded:
+        answer = await self._compose(query, found, timings)
+        if answer.answered and not answer.degraded:
             await self._recall.keep(key, answer, remembered.generation)
         return answer
 
-    async def _compose(self, query: Query, found: Found, timings: dict[str, float]) -> tuple[Answer, bool]:
+    async def _compose(self, query: Query, found: Found, timings: dict[str, float]) -> Answer:
         started = self.clock.now_ns()
         reasons, tier = found.reasons, Tier.DEGRADED if found.reasons else Tier.FULL
         request = AnswerRequest(
@@ -255,7 +256,7 @@ class Engine:
             draft = excerpt(found.hits)
         timings["answer"] = (self.clock.now_ns() - started) / 1e6
         self._narrator.generated(self._answerer.name, draft, timings["answer"])
-        answer = Answer(
+        return Answer(
             text=draft.text,
             citations=draft.citations,
             source=Source.LIVE if draft.model else Source.EXTRACT,
@@ -263,13 +264,13 @@ class Engine:
             degraded=tier is not Tier.FULL,
             reasons=reasons,
             notice=notice(reasons),
+            answered=draft.answered,
             confidence=round(draft.confidence, 4),
             model=draft.model,
             usage=draft.usage,
             cost_usd=draft.cost_usd,
             timings_ms=timings,
         )
-        return answer, draft.answered
 
     def _without_search(self, remembered: Remembered, reason: Reason, timings: Mapping[str, float]) -> Answer:
         """The last good answer to this question, labelled with its age; else a polite sentence."""
@@ -287,6 +288,7 @@ class Engine:
             )
         return Answer(
             text=offline_answer(retry_after=_RETRY_HINT_SECONDS, contact=self.settings.support_contact),
+            answered=False,
             source=Source.STATIC,
             tier=Tier.OFFLINE,
             degraded=True,
@@ -325,7 +327,7 @@ def _status(answer: Answer) -> str:
         return "failed"
     if answer.degraded:
         return "degraded"
-    return "ok" if answer.confidence > 0 and answer.citations else "unanswered"
+    return "ok" if answer.answered else "unanswered"
 
 
 def _rounded(timings: Mapping[str, float]) -> dict[str, float]:

@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from holdfast.rag.retrieval import Fused, fuse
+from holdfast.rag.answering.terms import question_words
+from holdfast.rag.retrieval import RERANK_POOL, Fused, fuse, rerank
 from holdfast.rag.types import Hit, Reason
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Searcher:
         self._clock = clock
         self._narrator = narrator
 
-    async def search(self, query: Query, *, k: int, sentence_vectors: bool) -> Found:
+    async def search(self, query: Query, *, k: int) -> Found:
         """The ``k`` best passages for the question.
 
         Raises:
@@ -81,7 +82,8 @@ class Searcher:
             and Reason.VECTOR_STORE_UNAVAILABLE not in reasons
         ):
             reasons.append(Reason.VECTORS_MISSING)
-        hits = await self._fetch(fuse(lexical, by_vectors or (), k=k), query, sentence_vectors=sentence_vectors)
+        fused = fuse(lexical, by_vectors or (), k=max(k, RERANK_POOL))
+        hits = rerank(await self._fetch(fused, query), vector, k=k)
         timings["search"] = self._ms_since(started) - timings.get("embed", 0.0)
         self._narrator.searched(self._store.name, len(hits), timings["search"])
         return Found(
@@ -96,8 +98,9 @@ class Searcher:
     async def _by_words(self, query: Query) -> tuple[Sequence[Scored], dict[str, int], int]:
         guard, store = self._guards.store, self._store
         lexical = await guard.call(store.lexical, query.question, k=_CANDIDATES, scope=query.scope)
-        words = set(query.question.split())
-        frequencies, count = await guard.call(store.document_frequency, words, collection=query.collection)
+        frequencies, count = await guard.call(
+            store.document_frequency, question_words(query.question), collection=query.collection
+        )
         return lexical, frequencies, count
 
     async def _by_vectors(
@@ -143,14 +146,14 @@ class Searcher:
                 reasons.append(Reason.VECTOR_STORE_UNAVAILABLE)
             return [], {}, len(by_vectors)
 
-    async def _fetch(self, fused: Sequence[Fused], query: Query, *, sentence_vectors: bool) -> list[Hit]:
+    async def _fetch(self, fused: Sequence[Fused], query: Query) -> list[Hit]:
         if not fused:
             return []
         chunks = await self._guards.store.call(
             self._store.fetch,
             [one.chunk_id for one in fused],
             collection=query.collection,
-            sentence_vectors=sentence_vectors,
+            sentence_vectors=True,
         )
         stored = {one.chunk.id: one for one in chunks}
         return [

@@ -234,6 +234,7 @@ class Answer:
 
     Attributes:
         text: the answer; cited passages are marked ``[1]``, ``[2]``, ... in the order of ``citations``.
+        answered: False when nothing fits the question ("I don't know"), or nothing could be looked up.
         source: where it came from.
         tier: what the service could muster for it; ``quality`` is its score.
         notice: a sentence for the user when something is missing, else empty.
@@ -245,6 +246,7 @@ class Answer:
 
     text: str
     citations: tuple[Citation, ...] = ()
+    answered: bool = True
     source: Source
     tier: Tier
     degraded: bool = False

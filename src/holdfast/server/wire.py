@@ -80,6 +80,7 @@ class AnswerBody(BaseModel):
 
     answer: str = Field(description="The answer; `[1]`, `[2]` mark the citations in their order.")
     citations: list[CitationBody]
+    answered: bool = Field(description="False when nothing fits the question, or nothing could be looked up.")
     source: Source
     tier: Tier
     quality: float = Field(description="The quality score of the tier, 0 to 1.")
@@ -101,6 +102,7 @@ class AnswerBody(BaseModel):
         return cls(
             answer=answer.text,
             citations=[CitationBody.of_citation(one) for one in answer.citations],
+            answered=answer.answered,
             source=answer.source,
             tier=answer.tier,
             quality=answer.quality,

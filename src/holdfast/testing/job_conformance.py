@@ -86,6 +86,14 @@ class JobStoreConformance(ABC):
             assert (job.status, job.total) == (JobState.DONE, 0)
             assert await jobs.next_job() is None
 
+    async def test_an_item_that_failed_in_part_makes_the_job_partial(self, tmp_path: Path) -> None:
+        """A job of one item, of which one document was stored and one was not, is partial and not failed."""
+        async with self.make_jobs(tmp_path) as jobs:
+            job = await jobs.create_job(sample_items(1), collection="default")
+            await jobs.next_job()
+            job = await jobs.finish_item(job.id, 0, stored=1, failures=[JobFailure("d0#2", "broken")])
+            assert job.status is JobState.PARTIAL
+
     @pytest.mark.parametrize(
         ("failing", "outcome"), [((), JobState.DONE), ((1,), JobState.PARTIAL), ((0, 1, 2), JobState.FAILED)]
     )

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from holdfast.testing.clock import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +13,7 @@ from holdfast.errors import ConfigError, InvalidInputError, StoreUnavailableErro
 from holdfast.rag.evaluation import EvalReport, Question, evaluate, read_questions
 from holdfast.rag.evaluation.measures import article_of, auc, contains_fact, percentile
 from holdfast.rag.types import Answer, Chunk, Citation, Hit, Reason, SearchResult, Source, StoredChunk, Tier
+from holdfast.testing.clock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,14 @@ class KnownService:
             )
             for article in cites
         )
-        return Answer(text=text, citations=citations, source=Source.EXTRACT, tier=Tier.FULL, confidence=confidence)
+        return Answer(
+            text=text,
+            citations=citations,
+            answered=bool(cites),
+            source=Source.EXTRACT,
+            tier=Tier.FULL,
+            confidence=confidence,
+        )
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ async def test_answer_is_as_the_contract_says(client: httpx2.AsyncClient) -> Non
     assert response.headers["content-type"] == "application/json"
     body = response.json()
     assert set(body) == {
-        "answer", "citations", "source", "tier", "quality", "degraded", "reasons", "notice", "age_seconds",
+        "answer", "answered", "citations", "source", "tier", "quality", "degraded", "reasons", "notice", "age_seconds",
         "confidence", "conversation_id", "request_id", "model", "usage", "cost_usd", "timings_ms",
     }  # fmt: skip
     assert body["answer"] == "Refunds take 5 to 7 working days [1]."

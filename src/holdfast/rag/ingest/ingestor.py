@@ -131,12 +131,14 @@ class Ingestor:
             tally, embedder = await self._writer.begin()
             while items := await self._jobs.next_items(job.id, _ITEMS_AT_ONCE):
                 for number, item in items:
-                    failures = await self._ingest_item(item, job, tally, embedder)
-                    job = await self._jobs.finish_item(job.id, number, failures=failures)
+                    stored, failures = await self._ingest_item(item, job, tally, embedder)
+                    job = await self._jobs.finish_item(job.id, number, stored=stored, failures=failures)
             self._narrator.job_finished(job)
 
-    async def _ingest_item(self, item: JobItem, job: Job, tally: Tally, embedder: Embedder | None) -> list[JobFailure]:
-        """Store the documents of one item; what could not be stored, and why."""
+    async def _ingest_item(
+        self, item: JobItem, job: Job, tally: Tally, embedder: Embedder | None
+    ) -> tuple[int, list[JobFailure]]:
+        """Store the documents of one item; how many are stored now, and what could not be, and why."""
         label = item.document_id or item.uri or item.name
         loaded = await self._blocking.run(
             "ingest.load",
@@ -156,7 +158,8 @@ class Ingestor:
         async for _ in self._writer.put_all(_each(loaded.documents), tally, embedder):
             pass
         new = [*tally.skipped[before[0] :], *tally.failed[before[1] :]]
-        return failures + [JobFailure(label, problem.reason) for problem in new]
+        stored = len(loaded.documents) - len(new)
+        return stored, failures + [JobFailure(label, problem.reason) for problem in new]
 
 
 class _FileReader:

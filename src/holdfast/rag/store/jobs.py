@@ -87,8 +87,13 @@ class JobStore(Protocol):
         """Items of the job that are not finished, in order, each with its number."""
         ...
 
-    async def finish_item(self, job_id: str, item: int, *, failures: Sequence[JobFailure] = ()) -> Job:
-        """Mark an item finished (with the failures it had) and settle the job's status when it was the last."""
+    async def finish_item(self, job_id: str, item: int, *, stored: int = 0, failures: Sequence[JobFailure] = ()) -> Job:
+        """Mark an item finished and settle the job's status when it was the last.
+
+        Args:
+            stored: the documents of the item that are stored now; an item with failures and none stored has failed.
+            failures: what of it could not be ingested.
+        """
         ...
 
     async def cancel_job(self, job_id: str) -> Job | None:

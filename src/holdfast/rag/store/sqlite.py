@@ -243,7 +243,7 @@ class SqliteStore:
         """Items of the job that are not finished, in order, each with its number; none when it was cancelled."""
         return await self._read(lambda connection, _: sqlite_jobs.next_items(connection, job_id, limit))
 
-    async def finish_item(self, job_id: str, item: int, *, failures: Sequence[JobFailure] = ()) -> Job:
+    async def finish_item(self, job_id: str, item: int, *, stored: int = 0, failures: Sequence[JobFailure] = ()) -> Job:
         """Mark an item finished and settle the job's status when it was the last.
 
         Raises:
@@ -252,7 +252,7 @@ class SqliteStore:
         now_ns = self._clock.wall_ns()
 
         def finish(connection: sqlite3.Connection) -> Job:
-            return sqlite_jobs.finish_item(connection, job_id, item, failures=failures, now_ns=now_ns)
+            return sqlite_jobs.finish_item(connection, job_id, item, stored=stored, failures=failures, now_ns=now_ns)
 
         return await self._in_turn(lambda call: self._settled(self._database.write(call, finish, create=False)))
 

@@ -116,7 +116,13 @@ def next_items(connection: sqlite3.Connection, job_id: str, limit: int) -> list[
 
 
 def finish_item(
-    connection: sqlite3.Connection, job_id: str, item: int, *, failures: Sequence[JobFailure], now_ns: int
+    connection: sqlite3.Connection,
+    job_id: str,
+    item: int,
+    *,
+    stored: int,
+    failures: Sequence[JobFailure],
+    now_ns: int,
 ) -> Job:
     """Mark an item finished; a second time, or after the job was cancelled, changes nothing.
 
@@ -137,10 +143,11 @@ def finish_item(
     done, total, failed = connection.execute(
         "UPDATE jobs SET done = done + 1, failed = failed + ?, updated_at = ? WHERE number = ? "
         "RETURNING done, total, failed",
-        (bool(failures), now_ns, number),
+        (bool(failures) and not stored, now_ns, number),
     ).fetchone()
     if done == total:
-        connection.execute("UPDATE jobs SET status = ? WHERE number = ?", (_outcome(total, failed), number))
+        (problems,) = connection.execute("SELECT count(*) FROM job_failures WHERE job = ?", (number,)).fetchone()
+        connection.execute("UPDATE jobs SET status = ? WHERE number = ?", (_outcome(total, failed, problems), number))
     return _existing(connection, job_id)
 
 
@@ -154,8 +161,8 @@ def cancel_job(connection: sqlite3.Connection, job_id: str, *, now_ns: int) -> J
     return _existing(connection, job_id)
 
 
-def _outcome(total: int, failed: int) -> JobState:
-    if failed == 0:
+def _outcome(total: int, failed: int, problems: int) -> JobState:
+    if problems == 0:
         return JobState.DONE
     return JobState.FAILED if failed == total else JobState.PARTIAL
 

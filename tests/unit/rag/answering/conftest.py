@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +14,8 @@ from holdfast.rag.sentences import sentence_spans
 from holdfast.rag.types import Chunk, Hit, Mime, Span, StoredChunk
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from holdfast.llm.embedding import Vectors
 
 DIMENSION = 512
@@ -37,7 +38,7 @@ def make_hit(
     at: int = 100,
     question: str | None = None,
     score: float = 0.5,
-    lexical: float | None = 5.0,
+    lexical: float | None = 12.0,
 ) -> Hit:
     """A passage that begins at character ``at`` of its document; with vectors when a question is given."""
     spans = tuple(Span(span.start + at, span.end + at) for span in sentence_spans(text, Mime.MARKDOWN))

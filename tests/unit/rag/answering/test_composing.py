@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rag.answering.candidates import Candidate
+from holdfast.rag.answering.base import AnswerRequest
+from holdfast.rag.answering.candidates import Candidate, rank_candidates
 from holdfast.rag.answering.composing import compose, select
-from holdfast.rag.answering.terms import stems
+from holdfast.rag.answering.terms import QuestionTerms
 from holdfast.rag.types import Chunk, Hit, Span, StoredChunk
 
 if TYPE_CHECKING:
@@ -23,24 +25,11 @@ HitOf = Callable[..., Hit]
 
 def candidates_of(hits: Sequence[Hit], scores: dict[tuple[int, int], float]) -> list[Candidate]:
     """Candidates with the scores given by (hit, index), 0 for the rest; best first."""
-    found = []
-    for place, hit in enumerate(hits):
-        chunk = hit.stored.chunk
-        for index, span in enumerate(chunk.sentences):
-            text = chunk.text[span.start - chunk.start : span.end - chunk.start]
-            found.append(
-                Candidate(
-                    hit=place,
-                    index=index,
-                    span=span,
-                    text=text,
-                    words=stems(text),
-                    vector=None,
-                    cosine=None,
-                    overlap=0.0,
-                    score=scores.get((place, index), 0.0),
-                )
-            )
+    questions = AnswerRequest(question="", hits=hits)
+    found = [
+        replace(one, score=scores.get((one.hit, one.index), 0.0))
+        for one in rank_candidates(questions, QuestionTerms.of("", {}, 0))
+    ]
     return sorted(found, key=lambda one: -one.score)
 
 
@@ -124,6 +113,13 @@ def test_a_sentence_that_introduces_a_list_brings_its_items(hit: HitOf) -> None:
     assert answer([passage], {(0, 0): 1.0}, sentences=1, chars=32)[0] == "We never take back:\n- Food\n- Plants [1]"
 
 
+def test_prose_after_a_colon_is_not_introduced(hit: HitOf) -> None:
+    """What follows a colon as running text stands for itself and does not come along."""
+    passage = hit("Do it like this:\n\nThe whole story follows. And goes on.")
+
+    assert answer([passage], {(0, 0): 1.0}, sentences=1)[0] == "Do it like this: [1]"
+
+
 def test_code_is_quoted_as_its_lines(hit: HitOf) -> None:
     """A code block keeps its lines and loses its fences."""
     assert answer([hit("Do this.\n\n```sh\ncargo new x\ncd x\n```")], {(0, 1): 1.0})[0] == "cargo new x\ncd x [1]"
@@ -131,9 +127,12 @@ def test_code_is_quoted_as_its_lines(hit: HitOf) -> None:
 
 def test_what_was_said_is_not_said_again(hit: HitOf) -> None:
     """Of two sentences with nearly the same words only the better one is quoted."""
-    hits = [hit("A refund takes five working days.", name="a"), hit("The refund takes five working days.", name="b")]
+    hits = [
+        hit("A refund takes five to seven working days.", name="a"),
+        hit("Refunds take seven to five working days.", name="b"),
+    ]
 
-    assert answer(hits, {(0, 0): 1.0, (1, 0): 0.99})[1] == ["A refund takes five working days."]
+    assert answer(hits, {(0, 0): 1.0, (1, 0): 0.99})[1] == ["A refund takes five to seven working days."]
 
 
 def test_an_answer_stays_short(hit: HitOf) -> None:
@@ -157,9 +156,7 @@ def test_nothing_chosen_is_nothing() -> None:
 
 
 WORDS = st.lists(
-    st.sampled_from(["refund", "parcel", "label", "shop", "days", "money", "card", "week", "box", "van"]),
-    min_size=1,
-    max_size=8,
+    st.sampled_from(["refund", "parcel", "label", "shop", "days", "money", "card", "week"]), min_size=1, max_size=8
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import log
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,7 +36,7 @@ def test_evidence_is_the_best_of_each_kind(request_of: RequestOf) -> None:
 
     assert found.passage == pytest.approx(1.0, abs=1e-5)
     assert found.sentence == pytest.approx(1.0, abs=1e-5)
-    assert found.words == pytest.approx(5.0 / 4.62, abs=0.01)
+    assert found.words == pytest.approx(12.0 / 4.19, abs=0.01)
 
 
 def test_without_vectors_there_are_no_cosines(request_of: RequestOf) -> None:
@@ -60,6 +61,16 @@ def test_a_larger_store_makes_a_word_worth_more_in_bm25_not_here(request_of: Req
     request = request_of("refund", ["A refund is paid."])
 
     assert evidence_of(replace(request, chunk_count=100_000)).words < evidence_of(request).words
+
+
+@pytest.mark.parametrize("chunks", [1, 2, 3, 10])
+def test_a_tiny_store_can_answer(request_of: RequestOf, chunks: int) -> None:
+    """In a store of a few chunks, where BM25 gives every word next to nothing, matching words still count."""
+    idf = max(log((chunks - 0.5) / 1.5), 1e-6)
+    request = request_of("refund paid week", ["A refund is paid after a week."])
+    hits = [replace(hit, lexical=3 * idf) for hit in request.hits]
+
+    assert evidence_of(replace(request, hits=hits, chunk_count=chunks)).words == pytest.approx(3.0)
 
 
 @given(words=WORDS, passage=COSINES, sentence=COSINES, more=st.floats(min_value=0, max_value=1))

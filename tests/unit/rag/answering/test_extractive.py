@@ -74,7 +74,7 @@ async def test_it_says_when_it_does_not_know(answerer: ExtractiveAnswerer, reque
 async def test_a_near_miss_names_where_to_look(answerer: ExtractiveAnswerer, request_of: RequestOf) -> None:
     """When something comes near, the refusal names the titles of the two nearest documents, without citing them."""
     request = request_of("Do banks ask for returns of toys?", [*TEXTS, "Toys are fun."])
-    near = replace(request, hits=[replace(hit, lexical=4.0) for hit in request.hits])
+    near = replace(request, hits=[replace(hit, lexical=10.0) for hit in request.hits])
 
     draft = await ExtractiveAnswerer(blocking=InlineBlocking(), options=ExtractiveOptions(min_confidence=1.0)).answer(
         near

@@ -78,7 +78,7 @@ def test_coverage_is_the_share_of_the_weight() -> None:
 
 @given(question=st.text(max_size=200), text=st.text(max_size=200), count=st.integers(min_value=-5, max_value=500))
 def test_any_text_is_a_question(question: str, text: str, count: int) -> None:
-    """Whatever is asked of whatever text, the coverage lies from 0 to 1, and that of the question itself is complete."""
+    """Whatever is asked of whatever text, the coverage lies from 0 to 1; a question covers itself."""
     terms = QuestionTerms.of(question, dict.fromkeys(question.split(), count), 100)
 
     assert all(0.0 < weight <= 1.0 + 1e-9 for weight in terms.weights.values())

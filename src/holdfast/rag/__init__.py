@@ -1,0 +1,1 @@
+"""The RAG service without any framework: documents in, cited answers out."""

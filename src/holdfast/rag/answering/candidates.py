@@ -1,0 +1,115 @@
+"""The sentences that an answer could quote, each with what speaks for it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from holdfast.rag.answering.terms import stems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from holdfast.llm.embedding import Vectors
+    from holdfast.rag.answering.base import AnswerRequest
+    from holdfast.rag.answering.terms import QuestionTerms
+    from holdfast.rag.types import Hit, Span
+
+__all__ = ["Candidate", "rank_candidates"]
+
+# A sentence's score is its cosine + _OVERLAP x overlap + _PASSAGE x the passage's score (+ _QUANTITY). On the sample
+# knowledge base the optimum is flat: half or double of each changes the answers that hold the fact by 1 to 3 in 100
+# (`benchmarks/rag/calibrate.py`).
+_OVERLAP = 0.5
+_PASSAGE = 0.5
+_QUANTITY = 0.2
+"""What a number is worth when the question asks for one: 5 more in 100 best sentences hold the fact."""
+
+_ASKS_QUANTITY = re.compile(
+    r"\b(?:how (?:many|much|long|often|far|fast|soon|late|early|old|big|large|heavy|high)|when|until|till|deadline"
+    r"|what time|prices?|costs?|fees?|charges?|percent(?:age)?|number|limit|maximum|minimum)\b",
+    re.IGNORECASE,
+)
+_QUANTITY_WORD = re.compile(
+    r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|once|twice|half|free)\b", re.IGNORECASE
+)
+
+_LIST_MARKER = re.compile(r"[ \t>]*(?:[-+*]|\d{1,9}[.)])[ \t]+(?:\[[ xX]\][ \t]+)?")
+_ROW_OR_FENCE = re.compile(r"`{3}|~{3}|\|[^\n]*\|$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # arrays have no truth value to compare by
+class Candidate:
+    """A sentence, list item, table row or code block of a passage that was found.
+
+    Attributes:
+        hit: the place of its passage among the hits, from 0.
+        index: its place among the sentences of its passage, from 0.
+        span: where it stands in the document.
+        text: the document's text there.
+        item: whether it is a list item.
+        line: whether it stands on a line of its own: a list item, a table row or a code block.
+        words: the stems of its words.
+        vector: its unit vector, or None.
+        cosine: its similarity to the question, or None when either has no vector.
+        overlap: the share of the question's words, by weight, that stand in it, 0 to 1.
+        score: how well it answers; only the order and the differences mean something.
+    """
+
+    hit: int
+    index: int
+    span: Span
+    text: str
+    item: bool
+    line: bool
+    words: frozenset[str]
+    vector: Vectors | None
+    cosine: float | None
+    overlap: float
+    score: float
+
+
+def rank_candidates(request: AnswerRequest, terms: QuestionTerms) -> list[Candidate]:
+    """All sentences of the hits, best first; equal ones in the order of the hits and of their documents."""
+    quantity = _QUANTITY if _ASKS_QUANTITY.search(request.question) else 0.0
+    candidates: list[Candidate] = []
+    for place, hit in enumerate(request.hits):
+        candidates += _of_hit(place, hit, request.query_vector, terms, quantity)
+    candidates.sort(key=lambda candidate: (-candidate.score, candidate.hit, candidate.index))
+    return candidates
+
+
+def _of_hit(place: int, hit: Hit, query: Vectors | None, terms: QuestionTerms, quantity: float) -> Iterator[Candidate]:
+    chunk = hit.stored.chunk
+    vectors = hit.stored.sentence_vectors
+    if vectors is None or query is None or vectors.shape != (len(chunk.sentences), *query.shape):
+        vectors = None  # none, not these sentences', or of another space than the question
+    cosines = (vectors @ query).tolist() if vectors is not None and query is not None else None
+    for index, span in enumerate(chunk.sentences):
+        text = chunk.text[span.start - chunk.start : span.end - chunk.start]
+        words = stems(text)
+        if not words:
+            continue
+        before = chunk.text[chunk.text.rfind("\n", 0, span.start - chunk.start) + 1 : span.start - chunk.start]
+        item = _LIST_MARKER.fullmatch(before) is not None
+        overlap = terms.coverage(words)
+        cosine = cosines[index] if cosines is not None else None
+        score = _OVERLAP * overlap + _PASSAGE * hit.score
+        if cosine is not None:  # a sentence without a vector beside others with one counts as unlike the question
+            score += cosine
+        if quantity and _QUANTITY_WORD.search(text):
+            score += quantity
+        yield Candidate(
+            hit=place,
+            index=index,
+            span=span,
+            text=text,
+            item=item,
+            line=item or _ROW_OR_FENCE.match(text) is not None,
+            words=words,
+            vector=vectors[index] if vectors is not None else None,
+            cosine=cosine,
+            overlap=overlap,
+            score=score,
+        )

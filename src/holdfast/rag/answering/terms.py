@@ -1,0 +1,111 @@
+"""The words of a question that carry its meaning: folded, without function words, stemmed, weighted by their rarity."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from math import log
+from typing import TYPE_CHECKING
+
+import snowballstemmer
+
+from holdfast.rag.store.words import terms as index_terms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["QuestionTerms", "question_words", "stems", "tokens"]
+
+_TOKEN = re.compile(r"[^\W_]+")
+_MAX_TERMS = 64
+"""How many different words of a question are looked at: enough for any question, a bound for a pasted page."""
+
+_CONVERSATION = frozenset(
+    _TOKEN.findall("""
+    already anyone anything cant could dont else even ever every everything get gets getting give gives giving go goes
+    going got happen happens happened help hello hi into know let like may maybe mean means might mine much many must
+    need needs never now nothing one ones onto please say says shall since someone something still tell thank thanks
+    thing things till us use want wanted wants whether within without would yes yet
+    """)
+)
+"""Beyond the stop words of the word index: what questions are made with, and what no answer repeats."""
+
+
+def tokens(text: str) -> list[str]:
+    """The runs of letters and digits in ``text``, in order, in lower case, without accents: as the word index folds."""
+    return [_without_accents(word) for word in _TOKEN.findall(unicodedata.normalize("NFC", text).lower())]
+
+
+def _without_accents(word: str) -> str:
+    if word.isascii():
+        return word
+    return "".join(part for part in unicodedata.normalize("NFD", word) if not unicodedata.combining(part))
+
+
+def stems(text: str) -> frozenset[str]:
+    """The stems of all words in ``text`` (Porter's algorithm, as in the word index)."""
+    return frozenset(_stem(token) for token in tokens(text))
+
+
+def question_words(question: str) -> tuple[str, ...]:
+    """The words that carry the meaning of ``question``, each once, in order: those whose document frequency matters.
+
+    A question made of nothing but function words keeps them all.
+    """
+    words = list(dict.fromkeys(word.lower() for word in index_terms(question)))
+    words = [word for word in words if word not in _CONVERSATION] or words or list(dict.fromkeys(tokens(question)))
+    return tuple(words[:_MAX_TERMS])
+
+
+# A store's words are few and come back with every question; stemming one takes 20 µs.
+@lru_cache(maxsize=32_768)
+def _stem(token: str) -> str:
+    return str(_PORTER.stemWord(token))
+
+
+_PORTER = snowballstemmer.stemmer("porter")
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionTerms:
+    """The stems of a question with their weights.
+
+    Attributes:
+        weights: inverse document frequency by stem, 0 to 1: 1 for a word that no chunk holds, near 0 for one that
+            all of them hold.
+    """
+
+    weights: Mapping[str, float]
+
+    @classmethod
+    def of(cls, question: str, document_frequency: Mapping[str, int], chunk_count: int) -> QuestionTerms:
+        """Weigh the terms of ``question``.
+
+        A word whose frequency was not given has the middle weight; without any frequencies all words weigh the same.
+        """
+        frequency: dict[str, int] = {}
+        for word, count in document_frequency.items():
+            parts = tokens(word)
+            if len(parts) == 1:
+                stem = _stem(parts[0])
+                frequency[stem] = max(count, frequency.get(stem, 0))
+        weights: dict[str, float] = {}
+        for stem in dict.fromkeys(_stem(part) for word in question_words(question) for part in tokens(word)):
+            weights[stem] = _idf(frequency[stem], chunk_count) if stem in frequency and chunk_count > 0 else 0.5
+        return cls(weights)
+
+    def coverage(self, words: frozenset[str]) -> float:
+        """The share of the question's weight that stands among ``words`` (stems), 0 to 1."""
+        total = sum(self.weights.values())
+        if total <= 0:
+            return 0.0
+        return sum(weight for stem, weight in self.weights.items() if stem in words) / total
+
+
+def _idf(count: int, chunk_count: int) -> float:
+    """The inverse document frequency of BM25's probabilistic form, smoothed, scaled so that an unseen word has 1."""
+    ceiling = log(1 + (chunk_count + 0.5) / 0.5)
+    held = min(max(count, 0), chunk_count)
+    return log(1 + (chunk_count - held + 0.5) / (held + 0.5)) / ceiling

@@ -1,0 +1,145 @@
+"""One ranking out of two searches: :func:`fuse` combines words and vectors, :func:`rerank` looks at the sentences.
+
+Fusion is the convex combination of min-max scaled scores (Bruch, Gai, Ingber: "An Analysis of Fusion Functions for
+Hybrid Retrieval", 2023). On 7,938 questions over 1,581 paragraphs it found more than either list alone and more than
+reciprocal rank fusion, which forgets how far apart two neighbours are.
+
+A passage's vector is the mean of all it speaks of, so one sentence that answers the question drowns in it. Reranking
+looks at the best sentence instead, which costs nothing but a product: the sentences were embedded for the answerer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from holdfast.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.llm.embedding import Vectors
+    from holdfast.rag.store.base import Scored
+    from holdfast.rag.types import Hit
+
+__all__ = ["LEXICAL_WEIGHT", "RERANK_POOL", "Fused", "fuse", "rerank"]
+
+LEXICAL_WEIGHT = 0.5
+"""The share of the words in the fused score; the vectors have the rest. Questions that repeat the words of the text are
+found best with 0.6, those that paraphrase it with 0.4 (``benchmarks/rag/calibrate.py``)."""
+
+RERANK_POOL = 20
+"""How many fused passages are worth fetching for :func:`rerank`: more change nothing, ten lose little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A chunk in the fused ranking.
+
+    Attributes:
+        score: 0 to 1; only its order means something across searches.
+        lexical: its BM25 score, or None when the words did not find it.
+        cosine: its cosine similarity to the question, or None when the vectors did not find it.
+    """
+
+    chunk_id: str
+    score: float
+    lexical: float | None = None
+    cosine: float | None = None
+
+
+def fuse(lexical: Sequence[Scored], dense: Sequence[Scored], *, weight: float = LEXICAL_WEIGHT, k: int) -> list[Fused]:
+    """Rank the chunks of both searches by ``weight`` x scaled BM25 + (1 - ``weight``) x scaled cosine.
+
+    Each list is scaled so that its best candidate has 1 and its worst 0; in a list whose scores are all equal every
+    candidate has 1. A chunk that only one search found counts as the other's worst. When one list is empty the other
+    ranks alone. Ties go to the better BM25, then to the better cosine, then to the smaller id, so that equal input
+    gives equal output. The order of the input does not matter.
+
+    Args:
+        lexical: candidates by BM25; give both searches the same generous number, several times ``k``.
+        dense: candidates by cosine.
+        weight: the share of BM25, 0 to 1.
+        k: how many to return, at least 1.
+
+    Raises:
+        ConfigError: ``weight`` or ``k`` is out of its range.
+    """
+    if not (isfinite(weight) and 0 <= weight <= 1):
+        raise ConfigError("weight", weight, "must be from 0 to 1")
+    if k < 1:
+        raise ConfigError("k", k, "must be at least 1")
+    if not dense:
+        weight = 1.0
+    elif not lexical:
+        weight = 0.0
+    words, vectors = _best_by_id(lexical), _best_by_id(dense)
+    word_scale, vector_scale = _min_max(words), _min_max(vectors)
+    fused = [
+        Fused(
+            chunk_id=chunk_id,
+            score=weight * word_scale.get(chunk_id, 0.0) + (1 - weight) * vector_scale.get(chunk_id, 0.0),
+            lexical=words.get(chunk_id),
+            cosine=vectors.get(chunk_id),
+        )
+        for chunk_id in words.keys() | vectors.keys()
+    ]
+    fused.sort(key=_rank)
+    return fused[:k]
+
+
+def rerank(hits: Sequence[Hit], query_vector: Vectors | None, *, k: int) -> list[Hit]:
+    """The ``k`` best of ``hits`` by the mean of their score and the cosine of their best sentence to the question.
+
+    Ties keep the order of ``hits``. Without a question's vector, or when no hit has sentence vectors of its dimension,
+    the hits stay as they are; among others that have them, a hit without counts by its passage's cosine.
+
+    Args:
+        hits: fused passages, best first, with sentence vectors; several times ``k``, see :data:`RERANK_POOL`.
+        query_vector: the embedded question, shape (dimension,), unit length, or None.
+        k: how many to return, at least 1.
+
+    Raises:
+        ConfigError: ``k`` is out of its range.
+    """
+    if k < 1:
+        raise ConfigError("k", k, "must be at least 1")
+    best = [_best_sentence(hit, query_vector) for hit in hits]
+    if all(cosine is None for cosine in best):
+        return list(hits[:k])
+    scored = [
+        replace(hit, score=(hit.score + max(0.0, (hit.cosine or 0.0) if cosine is None else cosine)) / 2)
+        for hit, cosine in zip(hits, best, strict=True)
+    ]
+    return sorted(scored, key=lambda hit: -hit.score)[:k]
+
+
+def _best_sentence(hit: Hit, query_vector: Vectors | None) -> float | None:
+    vectors = hit.stored.sentence_vectors
+    if query_vector is None or vectors is None or not len(vectors) or vectors.shape[1:] != query_vector.shape:
+        return None
+    return min(1.0, float((vectors @ query_vector).max()))
+
+
+def _best_by_id(scored: Sequence[Scored]) -> dict[str, float]:
+    best: dict[str, float] = {}
+    for each in scored:
+        best[each.chunk_id] = max(each.score, best.get(each.chunk_id, each.score))
+    return best
+
+
+def _min_max(scores: dict[str, float]) -> dict[str, float]:
+    if not scores:
+        return {}
+    low, high = min(scores.values()), max(scores.values())
+    if high == low:
+        return dict.fromkeys(scores, 1.0)
+    return {chunk_id: (score - low) / (high - low) for chunk_id, score in scores.items()}
+
+
+def _rank(fused: Fused) -> tuple[float, float, float, str]:
+    missing = float("-inf")
+    lexical = missing if fused.lexical is None else fused.lexical
+    cosine = missing if fused.cosine is None else fused.cosine
+    return (-fused.score, -lexical, -cosine, fused.chunk_id)
