@@ -80,7 +80,9 @@ async def latencies(engine: Engine, rounds: int) -> dict[str, Any]:
     rng.shuffle(asked)
     for question in asked[:20]:
         await engine.ask(Query(question=question))
-    search, answer, stages = [], [], {}
+    search: list[float] = []
+    answer: list[float] = []
+    stages: dict[str, list[float]] = {}
     for question in asked:
         started = time.perf_counter()
         await engine.search(Query(question=question))

@@ -45,7 +45,7 @@ def test_defaults_need_nothing() -> None:
     """Without environment and file every setting has its default."""
     settings = load_settings(environ=NO_ENVIRONMENT)
     assert (settings.host, settings.port, settings.log_level) == ("127.0.0.1", 8000, "INFO")
-    assert (settings.max_workers, settings.request_timeout, settings.embedder) == (4, 30.0, "auto")
+    assert (settings.max_workers, settings.request_timeout, settings.embedder) == (4, 30.0, "local")
     assert settings.data_dir.name == "holdfast"
     assert settings.data_dir.is_absolute()
 
@@ -224,7 +224,7 @@ def test_case_and_hyphens_do_not_count(name: str) -> None:
         ("request_timeout", "inf", "must be a number above 0 and at most 600"),
         ("stale_ttl", "-1", "must be a number from 0 to 2,592,000"),
         ("log_level", "LOUD", "must be one of DEBUG, INFO, WARNING, ERROR"),
-        ("embedder", "gpu", "must be one of auto, local, none"),
+        ("embedder", "gpu", "must be one of local, none"),
         ("data_dir", " ", "must be a path"),
         ("data_dir", "~nobody-has-this-name/x", "must be a path"),
         ("host", "h" * 300, "must be text of 1 to 255 characters"),

@@ -6,7 +6,6 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
 import safetensors
 import safetensors.numpy
 
@@ -14,6 +13,7 @@ from holdfast import __version__
 from holdfast.errors import ModelUnavailableError
 from holdfast.llm.local.graph import INPUT, OUTPUT, Floats, build_graph
 from holdfast.llm.local.installed import DESCRIPTION_FILE, GRAPH_FILE, describe
+from holdfast.llm.local.runtime import onnxruntime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import onnxruntime
-
     from holdfast.core.ports import Blocking
     from holdfast.llm.embedding import EmbedKind, Vectors
+    from holdfast.llm.local.runtime import onnxruntime
 
 __all__ = ["MiniLMEmbedder"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.errors import DependencyError, ModelUnavailableError, StoreUnavailableError
+from holdfast.rag.ingest import IngestReport
 from holdfast.rag.query import Query
 from holdfast.rag.store.jobs import JobItem, JobState
 from holdfast.telemetry.events import DocumentIngested, DocumentSkipped, JobFinished
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from tests.unit.rag.conftest import MakeEngine, Parts
 
 
-def counts(report: object) -> tuple[int, int, int]:
-    return tuple(getattr(report, name) for name in ("added", "changed", "unchanged"))  # type: ignore[return-value]
+def counts(report: IngestReport) -> tuple[int, int, int]:
+    return report.added, report.changed, report.unchanged
 
 
 async def test_a_second_run_does_nothing(make_engine: MakeEngine) -> None:
@@ -150,7 +151,7 @@ async def finished(parts: Parts, job_id: str) -> None:
             if job.status not in {JobState.QUEUED, JobState.RUNNING}:
                 return
             await asyncio.sleep(0)
-        raise AssertionError(f"the job is still {job.status}")
+        raise AssertionError(f"the job {job_id} is not finished")
     finally:
         worker.cancel()
 

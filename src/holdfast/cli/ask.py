@@ -1,0 +1,54 @@
+"""``holdfast ask``: one question, one answer with its citations."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from holdfast.cli.output import note, print_json, print_result, warn
+
+if TYPE_CHECKING:
+    from holdfast.cli.options import Options
+    from holdfast.rag.settings import Settings
+    from holdfast.rag.types import Answer
+
+__all__ = ["ask"]
+
+
+def ask(
+    context: typer.Context,
+    question: Annotated[str, typer.Argument(help="The question, in quotes.", show_default=False)],
+    collection: Annotated[str | None, typer.Option(metavar="NAME", help="The collection to ask.")] = None,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", "-k", metavar="N", help="How many passages the answer rests on, 1 to 50.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole answer as JSON, as the HTTP API gives it.")
+    ] = False,
+) -> None:
+    """Ask a question and get an answer with its sources.
+
+    "I don't know" is an answer too: the exit code is 0.
+    """
+    import asyncio
+
+    from holdfast.cli.render import answer_json, answer_lines, answer_note
+
+    options: Options = context.obj
+    answer = asyncio.run(_ask(options.settings(collection=collection, top_k=top_k), question))
+    if as_json:
+        print_json(answer_json(answer))
+        return
+    for line in answer_lines(answer):
+        print_result(line)
+    if answer.notice:
+        warn(answer.notice)
+    note(answer_note(answer))
+
+
+async def _ask(settings: "Settings", question: str) -> "Answer":
+    from holdfast.cli.session import opened
+    from holdfast.rag.query import Query
+
+    query = Query(question=question, collection=settings.collection)
+    async with opened(settings) as engine:
+        return await engine.ask(query)

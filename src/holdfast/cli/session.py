@@ -1,0 +1,31 @@
+"""An engine for the length of one command."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from holdfast.rag.engine import Engine
+    from holdfast.rag.settings import Settings
+
+__all__ = ["opened"]
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Engine]:
+    """The engine of these settings, open; closed at the end, whatever happens in between.
+
+    Raises:
+        StoreError: the document store cannot be opened.
+    """
+    from holdfast.rag.app import build_engine
+
+    engine = build_engine(settings)
+    try:
+        await engine.open()
+        yield engine
+    finally:
+        await engine.close()
