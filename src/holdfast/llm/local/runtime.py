@@ -2,8 +2,8 @@
 
 From version 1.31 on, the wheel for Linux gives the machine an id, keeps a queue of usage events below the user's cache
 folder and sends them to its maker, unless ``ORT_DISABLE_TELEMETRY`` is set before the library is loaded. Holdfast runs
-where customers' questions are read: nothing leaves the machine that its operator did not ask for. An operator who
-wants it sets the variable to ``0``.
+where customers' questions are read: nothing leaves the machine that its operator did not ask for. A variable that the
+operator has set is left as it is.
 """
 
 from __future__ import annotations

@@ -129,4 +129,5 @@ def _cite(hit: Hit, start: int, end: int) -> Citation:
         start=start,
         end=end,
         score=hit.score,
+        heading=chunk.heading,
     )
