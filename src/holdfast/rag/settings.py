@@ -181,6 +181,14 @@ class Settings(BaseSettings):
         max_length=200,
         description="How users reach a person, e.g. help@example.com; named in the answer when nothing works.",
     )
+    allowed_hosts: str = Field(
+        default="",
+        max_length=2000,
+        description=(
+            "Names, separated by commas, that a service on a loopback address answers to besides localhost: those that "
+            "a reverse proxy on the same machine passes on."
+        ),
+    )
     api_key: _Key | None = Field(
         default=None,
         description=(

@@ -59,7 +59,7 @@ def check_exposure(settings: Settings) -> None:
 class GateMiddleware:
     """Turns away requests before anything is read of them.
 
-    - With a loopback address: any ``Host`` but localhost. A page on the internet whose name was re-pointed to 127.0.0.1
+    - With a loopback address: any ``Host`` but localhost and the allowed ones. A page on the internet whose name was re-pointed to 127.0.0.1
       (DNS rebinding) would otherwise read the documents through its visitor's browser.
     - A change (POST, DELETE) that a browser sends from another site's page.
     - With a key: requests to the API and the metrics without it.
@@ -68,6 +68,8 @@ class GateMiddleware:
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self._app = app
         self._local_only = is_loopback(settings.host)
+        named = (name.strip().lower() for name in settings.allowed_hosts.split(","))
+        self._names = _LOCAL_NAMES | {name for name in named if name}
         # A key that was hashed is compared in the same time however long the guess is.
         self._key = _digest(settings.api_key.get_secret_value().encode()) if settings.api_key is not None else None
 
@@ -83,13 +85,14 @@ class GateMiddleware:
 
     def _objection(self, scope: Scope, headers: Headers) -> Problem | None:
         host = headers.get("host", "")
-        if self._local_only and _host_name(host) not in _LOCAL_NAMES:
+        if self._local_only and _host_name(host) not in self._names:
             return Problem(
                 slug="misdirected",
                 status=421,
                 title="Misdirected request",
-                detail="This service answers on localhost only: use 127.0.0.1 or localhost in the address.",
-                errors=(FieldError("host", "must be localhost, 127.0.0.1 or [::1]"),),
+                detail="This service answers on localhost only: use 127.0.0.1 or localhost in the address, or name this host "
+                "in HOLDFAST_ALLOWED_HOSTS.",
+                errors=(FieldError("host", "must be localhost, 127.0.0.1, [::1] or an allowed host"),),
             )
         if scope["method"] not in _SAFE_METHODS and _from_another_site(headers, host):
             return Problem(

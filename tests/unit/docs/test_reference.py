@@ -10,6 +10,11 @@ import pytest
 
 from holdfast.core.clock import SYSTEM_CLOCK
 from holdfast.core.events import Event
+from holdfast.rag.app import build_engine
+from holdfast.rag.settings import load_settings
+from holdfast.server.app import create_app
+from holdfast.server.request_bodies import QueryRequest
+from holdfast.server.wire import AnswerBody, CitationBody
 from holdfast.telemetry.metrics import Metrics  # imports the service's events, too
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -71,6 +76,23 @@ def test_no_metric_is_documented_that_is_not_there() -> None:
         re.findall(r"^\| `((?:rag|holdfast)_\w+)` \|", (DOCS / "reference/metrics.md").read_text(), re.MULTILINE)
     )
     assert named == {f"{m.name}{SUFFIX.get(str(m.type), '')}" for m in METRICS if not m.name.startswith("process_")}
+
+
+def test_every_route_is_documented() -> None:
+    """Each route of the service stands in the reference with its method, and none that is not there."""
+    engine = build_engine(load_settings(environ={}))
+    paths = create_app(engine, engine.settings).openapi()["paths"]
+    served = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    page = (DOCS / "reference/http.md").read_text()
+    named = set(re.findall(r"`((?:GET|POST|DELETE) /[^` ]*)`", page)) - {"GET /docs", "GET /openapi.json", "GET /"}
+    assert named == served - {"GET /"}
+
+
+def test_every_field_of_an_answer_is_documented() -> None:
+    """Each field of a question and of an answer is named in the reference."""
+    page = (DOCS / "reference/http.md").read_text()
+    fields = {*AnswerBody.model_fields, *CitationBody.model_fields, *QueryRequest.model_fields}
+    assert {name for name in fields if f"`{name}`" not in page} == set()
 
 
 def test_links_between_pages_lead_somewhere() -> None:
