@@ -22,6 +22,7 @@ from holdfast.rag.answering.excerpt import excerpt
 from holdfast.rag.cache import cache_key
 from holdfast.rag.health import Health, check_all
 from holdfast.rag.narrator import Narrator
+from holdfast.rag.query import Query
 from holdfast.rag.recall import Recall
 from holdfast.rag.search import Searcher
 from holdfast.rag.types import Answer, Reason, SearchResult, Source, Tier
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from holdfast.rag.cache import AnswerCache
     from holdfast.rag.guards import Guards
     from holdfast.rag.ingest import Ingestor
-    from holdfast.rag.query import Query
     from holdfast.rag.recall import Remembered
     from holdfast.rag.search import Found
     from holdfast.rag.settings import Settings
@@ -133,12 +133,13 @@ class Engine:
         """The pipelines on the path of a question, by the dependency's name."""
         return self._guards.by_name()
 
-    async def ask(self, query: Query) -> Answer:
-        """Answer a question.
+    async def ask(self, query: Query | str) -> Answer:
+        """Answer a question: a plain one, or a ``Query`` with its options.
 
         A failing dependency never raises: the answer's ``tier``, ``source``, ``reasons`` and ``notice`` tell.
 
         Raises:
+            InvalidInputError: the question is empty, too long, or holds control characters.
             NotFoundError: the conversation that was named does not exist.
         """
         query = self._named(query)
@@ -153,7 +154,7 @@ class Engine:
             self._finish(answer, total_ns / 1e9)
         return answer
 
-    async def stream(self, query: Query) -> AsyncIterator[str | Answer]:
+    async def stream(self, query: Query | str) -> AsyncIterator[str | Answer]:
         """Answer a question piece by piece: its text, then the whole answer as the last item.
 
         Raises:
@@ -164,7 +165,7 @@ class Engine:
             yield piece
         yield answer
 
-    async def search(self, query: Query) -> SearchResult:
+    async def search(self, query: Query | str) -> SearchResult:
         """The passages that fit a question best, without an answer.
 
         Raises:
@@ -298,7 +299,9 @@ class Engine:
 
     # -- small things ------------------------------------------------------------------------------------------------
 
-    def _named(self, query: Query) -> Query:
+    def _named(self, query: Query | str) -> Query:
+        if isinstance(query, str):
+            query = Query(question=query, collection=self.settings.collection)
         return query if query.request_id else replace(query, request_id=f"req_{self._rng.getrandbits(96):024x}")
 
     def _top_k(self, query: Query) -> int:

@@ -10,6 +10,7 @@ import pytest
 
 from holdfast.errors import (
     CircuitOpenError,
+    InvalidInputError,
     ModelUnavailableError,
     NotFoundError,
     StoreError,
@@ -55,6 +56,14 @@ async def test_a_question_is_answered_with_citations_into_the_document(make_engi
     assert document.text[citation.start : citation.end] == citation.text
     assert citation.title == "Return an item"
     assert {"cache", "embed", "search", "answer", "total"} <= set(answer.timings_ms)
+
+
+async def test_a_question_may_be_a_plain_string(make_engine: MakeEngine) -> None:
+    """A string is a question to the default collection, checked like any other."""
+    parts = await ready(make_engine)
+    assert "30 days" in (await parts.engine.ask(QUESTION.question)).text
+    with pytest.raises(InvalidInputError, match="question: is empty"):
+        await parts.engine.ask("  ")
 
 
 async def test_the_life_of_a_question_is_told_in_order(make_engine: MakeEngine) -> None:
