@@ -80,7 +80,9 @@ def _cost(text: str, previous: Block | None, block: Block) -> float:  # noqa: PL
 
 def _parts(text: str, block: Block, sentence_starts: Sequence[int], largest: int) -> Iterator[Piece]:
     """A block as it is, or cut into parts of which none is longer than ``largest``."""
-    start = block.start if block.kind is Kind.CODE else _skip(text, block.start, block.end)
+    start = _skip(text, block.start, block.end)
+    if block.kind is Kind.CODE and block.end - block.start <= largest:
+        start = block.start  # its indentation makes it code
     if block.end - start <= largest:
         yield Piece(start, block.end, 0.0)
         return
@@ -91,7 +93,7 @@ def _parts(text: str, block: Block, sentence_starts: Sequence[int], largest: int
         bounds = _line_starts(text, start, block.end)
         inside = INSIDE_CODE
     for end in [*bounds, block.end]:
-        cost = inside
+        start, cost = _skip(text, start, end), inside
         for first, last in _cut(text, start, end, largest):
             yield Piece(first, last, cost)
             cost = INSIDE_WORDS

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from holdfast.rag.types import Span
 
-__all__ = ["header_of", "plain_text", "quoted_text", "row_cells", "row_text"]
+__all__ = ["header_of", "heading_text", "plain_text", "quoted_text", "row_cells", "row_text"]
 
 MAX_FRAGMENT = 20_000
 """Characters of a fragment that are parsed; inline parsing of a longer one is left out, and its marks stay."""
@@ -24,11 +24,13 @@ MAX_FRAGMENT = 20_000
 _PARSER = MarkdownIt("commonmark").enable("strikethrough")
 _SPECIAL = re.compile(r"[\\*_`\[\]<>&~!]")
 _PREFIX = re.compile(
-    r"[ \t]*(?:(?:>|[-+*]|\d{1,9}[.)])[ \t]+)*(?:#{1,6}[ \t]+)?(?:\[[ xX]\][ \t]+)?(?:\[\^[^\]\s]{1,50}\]:[ \t]*)?"
+    r"[ \t]*(?:(?:>|[-+*]|\d{1,9}[.)])[ \t]+)*(?P<hashes>#{1,6}(?:[ \t]+|$))?"
+    r"(?:\[[ xX]\][ \t]+)?(?:\[\^[^\]\s]{1,50}\]:[ \t]*)?"
 )
 _QUOTE = re.compile(r"^[ \t]*(?:>[ \t]?)+", re.MULTILINE)
+_UNDERLINE = re.compile(r"\n[ \t]*(?:=+|-+)[ \t]*$")
 _ATTRIBUTES = re.compile(r"(?<![ \t])[ \t]*+\{[ \t]*+[#.:][^{}\n]*+\}[ \t]*$")
-_CLOSING_HASHES = re.compile(r"(?<![ \t])[ \t]++#++[ \t]*$")
+_CLOSING_HASHES = re.compile(r"(?:^|(?<![ \t])[ \t]++)#++[ \t]*$")
 _REFERENCE = re.compile(r"(?<!!)\[([^\[\]]{1,500})\]\[[^\[\]]{0,200}\]")
 _FOOTNOTE = re.compile(r"\[\^[^\]\s]{1,50}\]")
 _FENCE = re.compile(r"[ \t>]*(?:(?:[-+*]|\d{1,9}[.)])[ \t]+)?(?P<mark>`{3,}|~{3,})[^\n]*\n?")
@@ -53,7 +55,16 @@ def plain_text(fragment: str, mime: Mime = Mime.MARKDOWN) -> str:
         return _code(fragment, fence)
     if _ROW.fullmatch(fragment):
         return row_text(fragment)
-    return _inline(_QUOTE.sub("", fragment[_prefix_length(fragment) :]))
+    prefix = _PREFIX.match(fragment)
+    if prefix is not None and prefix["hashes"]:
+        return heading_text(fragment[prefix.end() :])
+    return _inline(_QUOTE.sub("", fragment[prefix.end() if prefix else 0 :]))
+
+
+def heading_text(source: str) -> str:
+    """A heading as plain text, without hashes, underline and attributes such as ``{#anchor}``."""
+    source = _UNDERLINE.sub("", source.rstrip()).lstrip(" \t").lstrip("#")
+    return _inline(_CLOSING_HASHES.sub("", _ATTRIBUTES.sub("", source)))
 
 
 def row_text(row: str, header: Sequence[str] = ()) -> str:
@@ -113,11 +124,6 @@ def quoted_text(text: str, span: Span, mime: Mime = Mime.MARKDOWN) -> str:
     return plain_text(fragment, mime)
 
 
-def _prefix_length(fragment: str) -> int:
-    match = _PREFIX.match(fragment)
-    return match.end() if match else 0
-
-
 def _code(fragment: str, fence: re.Match[str]) -> str:
     lines = fragment[fence.end() :].split("\n")
     if lines and lines[-1].strip(" \t>").startswith(fence["mark"]):
@@ -126,7 +132,6 @@ def _code(fragment: str, fence: re.Match[str]) -> str:
 
 
 def _inline(source: str) -> str:
-    source = _CLOSING_HASHES.sub("", _ATTRIBUTES.sub("", source))
     if _SPECIAL.search(source) and len(source) <= MAX_FRAGMENT:
         (token,) = _PARSER.parseInline(source)
         joined = "".join(_pieces(token.children or ()))

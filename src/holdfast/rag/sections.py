@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.rag.blocks import Block, blocks
-from holdfast.rag.plain import plain_text
-from holdfast.rag.types import Mime
+from holdfast.rag.plain import heading_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from holdfast.rag.types import Mime
+
 __all__ = ["SEPARATOR", "Section", "sections"]
+
+MAX_BLOCKS = 5_000
+"""Blocks of a section; a longer one goes on in a second with the same path. Bounds the memory that packing takes."""
 
 SEPARATOR = " › "
 """Between the headings of a path."""
@@ -80,6 +84,9 @@ def _split(text: str, mime: Mime) -> Iterator[Section]:
     number = 0
     for block in blocks(text, mime):
         if not block.level:
+            if len(current.blocks) >= MAX_BLOCKS:
+                yield current
+                current = Section(current.path, current.parent, current.level, [])
             current.blocks.append(block)
             current.has_body = True
             continue
@@ -102,7 +109,7 @@ def _complete(split: Iterator[Section]) -> Iterator[Section]:
     held: Section | None = None
     path: tuple[str, ...] = ()
     for section in split:
-        if not section.has_body:
+        if not section.has_body and len(waiting) < MAX_BLOCKS:
             waiting += section.blocks
             path = section.path
             continue
@@ -133,5 +140,5 @@ def _shared(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _title(text: str, block: Block) -> str:
-    title = plain_text(text[block.body : block.end].rstrip("=-\n"), Mime.MARKDOWN)
+    title = heading_text(text[block.body : block.end])
     return title if len(title) <= MAX_TITLE else title[: MAX_TITLE - 1].rstrip() + "…"

@@ -24,6 +24,9 @@ MAX_ITEM = 300
 MAX_CODE = 1_000
 """Characters of a code block that are quoted; of a longer one, the whole lines that fit."""
 
+MIN_WIDTH = 35
+"""Characters: no page and no column is narrower, so shorter lines were not cut to its width."""
+
 _DIRECTIVE = re.compile(
     r"^[ \t>]*(?:"
     r"(?:/{3,}|:{3,}|!{3}|\?{3}|\[!\w{1,20}\]|\.\. [\w-]{1,40}::).*"
@@ -38,11 +41,12 @@ template tags that fill a line, imports of MDX."""
 _HARD_BREAK = re.compile(r"(?:(?<![ ])[ ]{2,}+|\\)\n|<br\s{0,5}/?>", re.IGNORECASE)
 _MARKUP = re.compile(
     r"(?P<code>(?<!`)(?P<ticks>`{1,9})(?!`)(?:[^`]|(?<!`)(?!(?P=ticks)(?!`))`+){1,400}?(?P=ticks)(?!`))"
-    r"|(?P<link>\](?:\([^()\n]{0,500}(?:\([^()\n]{0,500}\)[^()\n]{0,500})?\)|\[[^\]\n]{0,200}\]))"
+    r"|(?P<link>(?:\[[^\[\]\n]{0,300})?\](?:\([^()\n]{0,500}(?:\([^()\n]{0,500}\)[^()\n]{0,500})?\)|\[[^\]\n]{0,200}\]))"
     r"|(?P<tag><!--(?:[^-<]|-(?!->)|<(?!!--)){0,2000}+-->|<[a-zA-Z/!][^<>]{0,1000}>)"
     r"|(?P<prefix>\n[ \t]*(?:>[ \t]?)+)"
 )
-_WORD = re.compile(r"\w")
+_STOP_INSIDE = re.compile(r"[.!?\u2026](?=.)", re.DOTALL)
+_WORD = re.compile(r"[^\W_]")
 _FENCE = re.compile(r"[ \t>]*+(?:[-+*]|\d{1,9}[.)])?[ \t]*+(?:`{3,}|~{3,})")
 _BULLET = re.compile(r"[ \t]*+(?:[-+*•‣▪–—]|\(?(?:\d{1,3}|[a-zA-Z])[.)])[ \t]+")
 
@@ -76,8 +80,7 @@ def block_spans(text: str, block: Block, mime: Mime) -> list[Span]:
 
 def _prose(text: str, block: Block) -> Iterator[tuple[int, int]]:
     """A Markdown paragraph."""
-    has_directives = any(True for _ in _DIRECTIVE.finditer(text, block.start, block.end))
-    if block.depth and block.end - block.body <= MAX_ITEM and not has_directives:
+    if block.depth and block.end - block.body <= MAX_ITEM and not _DIRECTIVE.search(text, block.start, block.end):
         yield block.body, block.end
         return
     yield from _marked_up(text, block)
@@ -98,7 +101,8 @@ def _mask(match: re.Match[str]) -> str:
     length = len(match[0])
     match match.lastgroup:
         case "link":
-            return "]" * length  # closes what the text of the link may have ended
+            shown = match[0].partition("]")[0]  # its last character may end the sentence, and what follows closes that
+            return _STOP_INSIDE.sub("x", shown) + "]" * (length - len(shown))
         case "tag":
             return " " * length
         case "prefix":
@@ -110,7 +114,7 @@ def _mask(match: re.Match[str]) -> str:
 def _runs(text: str, block: Block) -> Iterator[tuple[int, int]]:
     """The parts of a block between hard line breaks and lines that are directives."""
     breaks = [match.span() for match in _HARD_BREAK.finditer(text, block.body, block.end)]
-    breaks += [match.span() for match in _DIRECTIVE.finditer(text, block.body, block.end)]
+    breaks += [match.span() for match in _DIRECTIVE.finditer(text, block.start, block.end)]
     begun = block.body
     for start, end in sorted(breaks):
         if start > begun:
@@ -136,7 +140,7 @@ def _code(text: str, block: Block) -> Iterator[tuple[int, int]]:
 def _plain(text: str, block: Block) -> Iterator[tuple[int, int]]:
     """A paragraph of plain text: sentences, once it is known which line ends are there for the page's width only."""
     lines = text[block.start : block.end].split("\n")
-    width = max(map(len, lines))
+    width = max(MIN_WIDTH, *map(len, lines))
     begun = at = block.start
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         at += len(line) + 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -167,6 +166,14 @@ def test_indented_code_keeps_its_indentation() -> None:
     assert only.text == "    first = 1\n    second = 2"
 
 
+def test_lines_of_unusual_white_space_are_no_text() -> None:
+    """A line that Markdown takes for text but nobody sees is not part of a chunk."""
+    source = document("\u3000\nText.\n\n\u3000\n")
+    (only,) = chunk(source)
+    assert only.text == "Text."
+    assert chunk(document("\u3000\n\u00a0\n")) == []
+
+
 def test_equal_passages_have_different_ids() -> None:
     """The same text twice in a document is two chunks with two ids."""
     section = f"## Same\n\n{prose(60)}\n\n"
@@ -226,8 +233,6 @@ PARTS = st.sampled_from(
         "|---|---|\n",
         "```\n",
         "~~~\n",
-    ]
-    + [
         "\n",
         "\n\n",
         "    code\n",
@@ -238,19 +243,17 @@ PARTS = st.sampled_from(
         "<div>\n",
         "</div>\n",
         "[r]: /u\n",
-    ]
-    + [
         "***\n",
         "===\n",
         "---\n",
-        "é\u0301",
+        "é́",
         "🎉\u200d🎉",
         "\t",
         "\r",
         "\x0b",
         "\u2028",
         "\u3000",
-        "\0",
+        "\x00",
         "- [ ] task\n",
         "+\n",
         ">\n",

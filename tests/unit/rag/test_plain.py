@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from holdfast.rag.plain import header_of, plain_text, quoted_text, row_text
 from holdfast.rag.types import Mime, Span
 
-TABLE = "Intro.\n\n| Service | Time | Price |\n|:---|---|--:|\n| *Standard* | 3-5 days | £3.95 |\n| Express | 1 day | |\n\nEnd.\n"
+TABLE = """Intro.
+
+| Service | Time | Price |
+|:---|---|--:|
+| *Standard* | 3-5 days | £3.95 |
+| Express | 1 day | |
+
+End.
+"""
 
 
 @pytest.mark.parametrize(
@@ -31,6 +39,8 @@ TABLE = "Intro.\n\n| Service | Time | Price |\n|:---|---|--:|\n| *Standard* | 3-
         ("> quoted\n> text", "quoted text"),
         ("## A heading { #anchor }", "A heading"),
         ("## A heading ##", "A heading"),
+        ("#", ""),
+        ("Written in C # and { .x }", "Written in C # and { .x }"),
         ("AT&amp;T &lt;b&gt; 2 \\* 3", "AT&T <b> 2 * 3"),
         ("snake_case and 2 * 3 * 4", "snake_case and 2 * 3 * 4"),
         ("A claim.[^1]", "A claim."),

@@ -110,7 +110,7 @@ Note the end.[^2]| Another begins.
 **Bold ends.**| The next begins.
 *Em.*| _Other._
 One.|  Two spaces.
-你好。|世界很大。|谢谢！
+你好。|世界很大。|谢谢。
 ¿Qué tal?| ¡Bien!| Gracias.
 M. Dupont est là.| Il attend.
 Das ist z. B. ein Test.| Gut.

@@ -114,7 +114,10 @@ def test_hard_line_breaks_end_a_quote() -> None:
 
 def test_plain_text_is_unwrapped() -> None:
     """A line end that is there for the page's width ends nothing."""
-    text = "The warranty lasts for two years from the day on\nwhich you bought the device. It covers all parts of\nthe device."
+    text = (
+        "The warranty lasts for two years from the day on\nwhich you bought the device. "
+        "It covers all parts of\nthe device."
+    )
     assert quotes(text, Mime.PLAIN) == [
         "The warranty lasts for two years from the day on\nwhich you bought the device.",
         "It covers all parts of\nthe device.",
@@ -155,8 +158,6 @@ MARKDOWN = st.lists(
             "a",
             "Word. ",
             "\t",
-        ]
-        + [
             "é",
             "🎉",
             "\u200d",

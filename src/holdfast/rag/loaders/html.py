@@ -16,7 +16,7 @@ from holdfast.rag.types import Mime
 if TYPE_CHECKING:
     from bs4 import Tag
 
-__all__ = ["load_html", "read_html"]
+__all__ = ["MAX_MARKUP", "load_html", "read_html"]
 
 _NOISE = [
     "nav",
@@ -32,6 +32,9 @@ _NOISE = [
     "dialog",
     "canvas",
 ]
+MAX_MARKUP = 10_000_000
+"""Characters of a page, without scripts, styles and comments: parsing takes some hundred times as much memory."""
+
 _CONTENT = ["article", "main", "section"]
 _DECLARED = re.compile(
     rb"<meta\b[^>]{0,300}?\bcharset\s{0,5}=\s{0,5}[\"']?\s{0,5}([\w:-]{1,40})"
@@ -66,9 +69,11 @@ def read_html(text: str) -> Content:
     of it.
 
     Raises:
-        UnreadableError: the page has no text outside of these.
+        UnreadableError: the page has no text outside of these, or is too long.
     """
     tidied = tidy(text)
+    if len(tidied.markup) > MAX_MARKUP:
+        raise UnreadableError(f"The page has more than {MAX_MARKUP:,} characters. Split it into smaller files.")
     soup = BeautifulSoup(f"<body>{tidied.markup}</body>", "html.parser")
     heading = soup.find("h1")
     title = tidied.title or (" ".join(heading.get_text(" ").split()) if heading else "")

@@ -6,7 +6,7 @@ from holdfast.rag.blocks import Kind, blocks
 from holdfast.rag.loaders.base import Content, Loaded, RawFile, document_from
 from holdfast.rag.loaders.encoding import decode
 from holdfast.rag.loaders.frontmatter import split_front_matter
-from holdfast.rag.plain import plain_text
+from holdfast.rag.plain import heading_text
 from holdfast.rag.types import Mime
 
 __all__ = ["load_markdown", "read_markdown"]
@@ -37,7 +37,7 @@ def _first_heading(text: str) -> str:
     best_level = 7
     for block in blocks(window, Mime.MARKDOWN):
         if block.kind is Kind.HEADING and 0 < block.level < best_level:
-            title = plain_text(window[block.body : block.end].rstrip("=-\n"))
+            title = heading_text(window[block.body : block.end])
             if title:
                 best, best_level = title, block.level
     return best

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["MAX_CHARS", "MAX_OPERATIONS", "MAX_PAGES", "load_pdf"]
 
 MAX_PAGES = 5_000
-MAX_OPERATIONS = 5_000_000
-"""Drawing operations in the whole file: what text extraction takes time for. Half a minute or so."""
+MAX_OPERATIONS = 3_000_000
+"""Drawing operations in the whole file, which are what text extraction takes time for: a page of text has some hundred,
+and a core does 50,000 to 100,000 in a second."""
 MAX_CHARS = 20_000_000
 
 # What pypdf has to say about a file's innards goes nowhere: what matters of it is reported as a problem.
@@ -66,7 +67,7 @@ class _TooManyOperations(BaseException):
 def load_pdf(raw: RawFile) -> Loaded:
     """One document from a PDF file: plain text, a blank line between pages, hyphenated line ends joined.
 
-    Bounded by pages, drawing operations and characters, so that no file takes more than about half a minute.
+    Bounded by pages, drawing operations and characters, so that no file takes more than about a minute.
 
     Raises:
         UnreadableError: it is protected, damaged, without text, or too large.

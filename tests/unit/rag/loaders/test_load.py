@@ -11,8 +11,9 @@ from holdfast.rag.loaders import Loaded, is_supported, load, supported_suffixes
 from holdfast.rag.types import Document, Mime
 
 
-def one(raw: bytes | str, name: str = "a.txt", **named: str) -> Document:
-    loaded = load(raw.encode() if isinstance(raw, str) else raw, name=name, uri=f"docs/{name}", **named)
+def one(raw: bytes | str, name: str = "a.txt", mime: str = "", title: str = "") -> Document:
+    data = raw.encode() if isinstance(raw, str) else raw
+    loaded = load(data, name=name, uri=f"docs/{name}", mime=mime, title=title)
     assert not loaded.problems
     (document,) = loaded.documents
     return document
@@ -134,6 +135,11 @@ def test_the_charset_of_the_media_type_is_honoured() -> None:
     assert one("日本", mime="text/plain; charset=shift_jis; x=y").text
     for label in ("rot13", "nope", "unicode_escape", "\0", "idna"):
         assert one("é", mime=f"text/plain; charset={label}").text == "é"
+
+
+def test_a_declared_charset_that_does_not_fit_is_not_used() -> None:
+    """Then the file must be UTF-8, and is reported when it is not."""
+    assert "not valid UTF-8" in reason(b"\xff\xff", mime="text/plain; charset=gb18030")
 
 
 def test_line_ends_and_control_characters_are_evened_out() -> None:
