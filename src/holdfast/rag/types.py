@@ -102,7 +102,8 @@ class Document:
         text: the extracted text, as Markdown or plain text, line ends as ``\\n``.
         title: for people.
         uri: where it came from.
-        content_hash: SHA-256 (hex) of everything that decides what is stored for it: text, title, uri, mime, metadata.
+        content_hash: SHA-256 (hex) of everything that decides what is stored for it: text, title, uri, mime, metadata,
+            and the version of the chunker.
     """
 
     id: str
@@ -154,11 +155,12 @@ class EmbeddedChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredChunk:
-    """A chunk as the store gives it back, with its document's title and uri."""
+    """A chunk as the store gives it back, with what is needed of its document: title, uri, and how its text reads."""
 
     chunk: Chunk
     title: str
     uri: str
+    mime: Mime = Mime.MARKDOWN
     sentence_vectors: Vectors | None = None
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from holdfast.rag.answering.candidates import Candidate
-    from holdfast.rag.types import Chunk, Hit
+    from holdfast.rag.types import Hit, StoredChunk
 
 __all__ = ["compose", "select"]
 
@@ -69,7 +69,7 @@ def compose(chosen: Sequence[Candidate], hits: Sequence[Hit], *, max_chars: int)
     quotes: list[_Quote] = []
     for run in _runs(chosen):
         hit = hits[run[0].hit]
-        quotes += [_quote(candidate, hit.stored.chunk, max_chars) for candidate in run]
+        quotes += [_quote(candidate, hit.stored, max_chars) for candidate in run]
         citations.append(_cite(hit, run[0].span.start, run[-1].span.end))
         quotes[-1] = quotes[-1]._replace(text=f"{quotes[-1].text} [{len(citations)}]")
     text = ""
@@ -111,8 +111,10 @@ def _runs(chosen: Sequence[Candidate]) -> Iterator[list[Candidate]]:
         yield run
 
 
-def _quote(candidate: Candidate, chunk: Chunk, max_chars: int) -> _Quote:
-    text = quoted_text(chunk.text, Span(candidate.span.start - chunk.start, candidate.span.end - chunk.start))
+def _quote(candidate: Candidate, stored: StoredChunk, max_chars: int) -> _Quote:
+    start = stored.chunk.start
+    span = Span(candidate.span.start - start, candidate.span.end - start)
+    text = quoted_text(stored.chunk.text, span, stored.mime)
     if len(text) > max_chars:
         text = text[: max_chars - 1].rsplit(maxsplit=1)[0].rstrip() + "…"
     return _Quote(text, item=candidate.item, line=candidate.line)

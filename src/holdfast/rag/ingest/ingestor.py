@@ -151,6 +151,7 @@ class Ingestor:
             mime=item.mime,
             collection=job.collection,
             metadata=item.metadata,
+            max_bytes=self._max_file_bytes,
         )
         failures = [JobFailure(label, problem.reason) for problem in loaded.problems]
         before = len(tally.skipped), len(tally.failed)
@@ -198,6 +199,7 @@ class _FileReader:
             uri=file.uri,
             document_id=document_id_for(file.identity),
             collection=self._collection,
+            max_bytes=self._limit,
         )
 
 

@@ -7,7 +7,8 @@ after the embedding model was installed adds the vectors that were missing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -126,6 +127,9 @@ class DocumentWriter:
     async def _prepare(self, document: Document, tally: Tally, embedder: Embedder | None) -> _Prepared | None:
         """Chunks for a document that is new or changed; None for one that is done."""
         started = self._clock.now_ns()
+        # The way a document is cut is part of what it must be stored as: other sizes, other chunks.
+        cut = f"{document.content_hash} {self._chunk_options}"
+        document = replace(document, content_hash=hashlib.sha256(cut.encode()).hexdigest())
         records = await self._guards.bulk_store.call(self._store.records, [document.id], collection=document.collection)
         record = records.get(document.id)
         wanted = embedder.id if embedder is not None else None

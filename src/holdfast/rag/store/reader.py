@@ -167,7 +167,7 @@ def fetch_chunks(
     chunks: dict[str, StoredChunk] = {}
     for some in _batches(dict.fromkeys(chunk_ids)):
         for row in connection.execute(
-            "SELECT c.id, d.id, c.ordinal, c.start, c.stop, c.spans, c.heading, c.text, d.title, d.uri, "
+            "SELECT c.id, d.id, c.ordinal, c.start, c.stop, c.spans, c.heading, c.text, d.title, d.uri, d.mime, "
             f"{columns} FROM chunks AS c JOIN documents AS d ON d.key = c.document{joins} "
             f"WHERE c.collection = ? AND c.id IN ({_marks(some)})",
             (found[0], *some),
@@ -180,7 +180,7 @@ _SENTENCES = " LEFT JOIN sentence_vectors AS s ON s.key = c.key LEFT JOIN spaces
 
 
 def _stored_chunk(row: tuple[Any, ...]) -> StoredChunk:
-    chunk_id, document_id, ordinal, start, stop, spans, heading, text, title, uri, codes, dimension = row
+    chunk_id, document_id, ordinal, start, stop, spans, heading, text, title, uri, mime, codes, dimension = row
     chunk = Chunk(
         id=chunk_id,
         document_id=document_id,
@@ -192,7 +192,7 @@ def _stored_chunk(row: tuple[Any, ...]) -> StoredChunk:
         sentences=unpack_spans(spans, start),
     )
     vectors = None if codes is None else unpack_rows(codes, dimension)
-    return StoredChunk(chunk=chunk, title=title, uri=uri, sentence_vectors=vectors)
+    return StoredChunk(chunk=chunk, title=title, uri=uri, mime=Mime(mime), sentence_vectors=vectors)
 
 
 def _records(rows: Iterable[tuple[Any, ...]], collection: str) -> Iterator[DocumentRecord]:

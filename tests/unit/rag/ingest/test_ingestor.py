@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from holdfast.errors import DependencyError, ModelUnavailableError, StoreUnavailableError
-from holdfast.rag.ingest import IngestReport
+from holdfast.rag.chunking import ChunkOptions
 from holdfast.rag.query import Query
 from holdfast.rag.store.jobs import JobItem, JobState
 from holdfast.telemetry.events import DocumentIngested, DocumentSkipped, JobFinished
 
 if TYPE_CHECKING:
     from tests.unit.rag.conftest import MakeEngine, Parts
+
+    from holdfast.rag.ingest import IngestReport
 
 
 def counts(report: IngestReport) -> tuple[int, int, int]:
@@ -43,6 +45,24 @@ async def test_a_changed_file_replaces_its_chunks(make_engine: MakeEngine) -> No
     text = " ".join(hit.stored.chunk.text for hit in hits)
     assert "seven years" in text
     assert "twelve years" not in text
+
+
+async def test_other_chunk_sizes_make_other_chunks(make_engine: MakeEngine) -> None:
+    """After the sizes of chunks were changed, the next run cuts every document anew."""
+    parts = make_engine()
+    await parts.engine.ingestor.ingest_paths([parts.documents])
+    writer = parts.engine.ingestor._writer
+    writer._chunk_options = ChunkOptions(target_chars=300, max_chars=400, min_chars=50)
+    assert counts(await parts.engine.ingestor.ingest_paths([parts.documents])) == (0, 2, 0)
+
+
+async def test_plain_text_is_quoted_as_it_stands(make_engine: MakeEngine) -> None:
+    """What looks like Markdown in a plain text file is text: it is quoted with its signs."""
+    parts = make_engine()
+    (parts.documents / "formula.txt").write_text("The volume of a parcel is width*height*depth in litres.\n")
+    await parts.engine.ingestor.ingest_paths([parts.documents / "formula.txt"])
+    answer = await parts.engine.ask(Query(question="What is the volume of a parcel in litres?"))
+    assert "width*height*depth" in answer.text
 
 
 async def test_what_cannot_be_read_is_named_and_the_rest_is_stored(make_engine: MakeEngine) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import sqlite3
 import threading
@@ -316,15 +315,6 @@ async def test_a_path_that_cannot_be_a_folder(tmp_path: Path, make_store: Make) 
         await store.open()
     with pytest.raises(StoreUnavailableError):
         await store.ping()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
-async def test_a_folder_without_permission(tmp_path: Path, make_store: Make) -> None:
-    """A folder that this user may not write to is "unavailable"."""
-    folder = tmp_path / "data"
-    folder.mkdir(mode=0o500)
-    with pytest.raises(StoreUnavailableError, match="may write to it"):
-        await make_store(folder).open()
 
 
 async def test_use_after_close_says_so(tmp_path: Path, make_store: Make) -> None:
