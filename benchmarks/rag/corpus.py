@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["write_corpus"]
+__all__ = ["paragraphs", "write_corpus"]
 
 _SYLLABLES = (
     "ba",
@@ -63,7 +63,8 @@ _PARAGRAPHS_A_SECTION = 3
 _SECTIONS = 5
 
 
-def _paragraphs() -> list[str]:
+def paragraphs() -> list[str]:
+    """The prose of the sample articles."""
     found: list[str] = []
     for path in sorted(articles_dir().glob("*.md")):
         for block in path.read_text(encoding="utf-8").split("\n\n"):
@@ -80,7 +81,7 @@ def _name(rng: random.Random, names: list[str]) -> str:
 
 def _articles(count: int, seed: int) -> Iterator[str]:
     rng = random.Random(seed)
-    paragraphs = _paragraphs()
+    texts = paragraphs()
     names = ["".join(rng.choices(_SYLLABLES, k=3)).capitalize() for _ in range(5_000)]
     for _ in range(count):
         name, noun, model = _name(rng, names), rng.choice(_NOUNS), f"{rng.choice('ABCDEFGH')}{rng.randint(100, 9999)}"
@@ -88,7 +89,7 @@ def _articles(count: int, seed: int) -> Iterator[str]:
         for section in range(_SECTIONS):
             parts.append(f"## {_name(rng, names)} and your {noun}, part {section + 1}")
             for _ in range(_PARAGRAPHS_A_SECTION):
-                sentences = re.split(r"(?<=[.!?]) ", rng.choice(paragraphs))
+                sentences = re.split(r"(?<=[.!?]) ", rng.choice(texts))
                 rng.shuffle(sentences)
                 text = " ".join(sentences)
                 text = re.sub(r"\b\d{1,3}\b", lambda _: str(rng.randint(2, 90)), text)
