@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says nothing on a machine that is shared; and a red build should be red again.
+hypothesis.settings.register_profile("holdfast", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "holdfast")
 
 ALLOWED_SKIPS = Path(__file__).with_name("allowed_skips.toml")
 
