@@ -59,8 +59,8 @@ def check_exposure(settings: Settings) -> None:
 class GateMiddleware:
     """Turns away requests before anything is read of them.
 
-    - With a loopback address: any ``Host`` but localhost and the allowed ones. A page on the internet whose name was re-pointed to 127.0.0.1
-      (DNS rebinding) would otherwise read the documents through its visitor's browser.
+    - With a loopback address: any ``Host`` but localhost and the allowed ones. A page on the internet whose name was
+      re-pointed to 127.0.0.1 (DNS rebinding) would otherwise read the documents through its visitor's browser.
     - A change (POST, DELETE) that a browser sends from another site's page.
     - With a key: requests to the API and the metrics without it.
     """
@@ -90,8 +90,10 @@ class GateMiddleware:
                 slug="misdirected",
                 status=421,
                 title="Misdirected request",
-                detail="This service answers on localhost only: use 127.0.0.1 or localhost in the address, or name this host "
-                "in HOLDFAST_ALLOWED_HOSTS.",
+                detail=(
+                    "This service answers on localhost only: use 127.0.0.1 or localhost in the address, or name this "
+                    "host in HOLDFAST_ALLOWED_HOSTS."
+                ),
                 errors=(FieldError("host", "must be localhost, 127.0.0.1, [::1] or an allowed host"),),
             )
         if scope["method"] not in _SAFE_METHODS and _from_another_site(headers, host):

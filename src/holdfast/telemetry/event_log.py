@@ -5,6 +5,7 @@ All lines of one request carry its id, so that one search for it tells the whole
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
@@ -14,11 +15,33 @@ from holdfast.core.events import (
     AttemptTimedOut,
     BreakerRejected,
     BreakerTransition,
+    BudgetRefused,
+    BulkheadRejected,
     DeadlineExceeded,
     Event,
     Events,
     FallbackUsed,
+    FlightsFull,
+    FlightShared,
+    HedgeLoserLeft,
+    HedgeRefused,
+    HedgeStarted,
+    HedgeWon,
+    LastGoodGiven,
+    LastGoodMissing,
+    LimitChanged,
+    LimitRejected,
+    QueueDropped,
+    QueueEntered,
+    QueueRefused,
+    QueueStarted,
+    QuotaLow,
+    QuotaRejected,
+    RateAdjusted,
+    RateLimited,
+    RateLimitWaited,
     RetriesExhausted,
+    RetriesSwitched,
     RetryScheduled,
     RetrySucceeded,
 )
@@ -188,6 +211,28 @@ def _fallback(event: FallbackUsed) -> _Line:
     return "warning", "fallback used", {"alternative": event.alternative, "index": event.index, "kind": event.kind}
 
 
+def _plain(level: str, message: str) -> Callable[[Event], _Line]:
+    """A line with the event's own fields as they are; nanoseconds become milliseconds."""
+
+    def line(event: Event) -> _Line:
+        fields: dict[str, Any] = {}
+        for field in dataclasses.fields(event):
+            value = getattr(event, field.name)
+            if field.name.endswith("_ns"):
+                fields[field.name.removesuffix("_ns") + "_ms"] = _rounded(value / 1e6)
+            elif field.name not in _BASE:
+                fields[field.name] = value
+        del fields["time_ms"]
+        return level, message, fields
+
+    return line
+
+
+def _switched(event: RetriesSwitched) -> _Line:
+    message = "retries are on again" if event.on else "retries are switched off: too many calls are retries"
+    return "info" if event.on else "warning", message, {"retry_ratio": round(event.retry_ratio, 3)}
+
+
 def _rounded(milliseconds: float) -> float:
     return round(milliseconds, 3)
 
@@ -213,4 +258,29 @@ _LINES: Mapping[type[Event], Callable[[Any], _Line]] = {
     BreakerRejected: _breaker_rejected,
     DeadlineExceeded: _deadline,
     FallbackUsed: _fallback,
+    RetriesSwitched: _switched,
+    # What happens to single calls under load is told at DEBUG: it is counted, and there is too much of it to read.
+    BudgetRefused: _plain("debug", "retry budget refused a repetition"),
+    BulkheadRejected: _plain("debug", "bulkhead refused a call"),
+    FlightShared: _plain("debug", "call joined one under way"),
+    FlightsFull: _plain("warning", "too many different calls under way to share them"),
+    HedgeLoserLeft: _plain("warning", "hedged call ignored its cancellation"),
+    HedgeRefused: _plain("debug", "hedge refused"),
+    HedgeStarted: _plain("debug", "hedge started"),
+    HedgeWon: _plain("debug", "hedge won"),
+    LastGoodGiven: _plain("warning", "last good result given"),
+    LastGoodMissing: _plain("debug", "no last good result"),
+    LimitChanged: _plain("debug", "concurrency limit changed"),
+    LimitRejected: _plain("debug", "concurrency limit refused a call"),
+    QueueDropped: _plain("info", "request dropped from the queue"),
+    QueueEntered: _plain("debug", "request queued"),
+    QueueRefused: _plain("warning", "queue refused a request"),
+    QueueStarted: _plain("debug", "request started"),
+    QuotaLow: _plain("warning", "quota is running low"),
+    QuotaRejected: _plain("warning", "quota refused a call"),
+    RateAdjusted: _plain("info", "rate adjusted"),
+    RateLimitWaited: _plain("debug", "call waited for the rate limit"),
+    RateLimited: _plain("debug", "rate limit refused a call"),
 }
+
+_BASE = frozenset(field.name for field in dataclasses.fields(Event)) - {"time_ns"}
