@@ -14,45 +14,85 @@ import importlib
 
 TYPE_CHECKING = False  # type checkers take it for True; importing typing would cost more than all of this module
 if TYPE_CHECKING:
+    from holdfast.core.adaptive_limit import AdaptiveLimit as AdaptiveLimit
+    from holdfast.core.adaptive_rate import AdaptiveRate as AdaptiveRate
     from holdfast.core.blocking import ThreadBlocking as ThreadBlocking
     from holdfast.core.breaker import BreakerState as BreakerState
     from holdfast.core.breaker import CircuitBreaker as CircuitBreaker
+    from holdfast.core.bulkhead import Bulkhead as Bulkhead
     from holdfast.core.classify import Fault as Fault
     from holdfast.core.classify import FaultKind as FaultKind
     from holdfast.core.classify import classify as classify
     from holdfast.core.clock import Clock as Clock
     from holdfast.core.clock import SystemClock as SystemClock
+    from holdfast.core.codel import CoDel as CoDel
     from holdfast.core.deadline import Deadline as Deadline
     from holdfast.core.deadline import deadline_scope as deadline_scope
     from holdfast.core.deadline import remaining_ns as remaining_ns
+    from holdfast.core.demand import current_demand as current_demand
+    from holdfast.core.demand import demand_scope as demand_scope
     from holdfast.core.events import Event as Event
     from holdfast.core.events import Events as Events
     from holdfast.core.events import correlation_scope as correlation_scope
     from holdfast.core.fallback import Fallback as Fallback
+    from holdfast.core.hedge import Hedge as Hedge
+    from holdfast.core.hedge import hedge_index as hedge_index
+    from holdfast.core.last_known_good import Good as Good
+    from holdfast.core.last_known_good import LastKnownGood as LastKnownGood
     from holdfast.core.pipeline import Pipeline as Pipeline
+    from holdfast.core.profiles import Profile as Profile
+    from holdfast.core.queue_worker import TaskWorker as TaskWorker
+    from holdfast.core.queue_worker import ThreadWorker as ThreadWorker
+    from holdfast.core.quota import Quota as Quota
+    from holdfast.core.rate_limiter import RateLimiter as RateLimiter
+    from holdfast.core.registry import Registry as Registry
+    from holdfast.core.request_queue import RequestQueue as RequestQueue
     from holdfast.core.retry import Retry as Retry
+    from holdfast.core.retry_budget import RetryBudget as RetryBudget
+    from holdfast.core.single_flight import SingleFlight as SingleFlight
+    from holdfast.core.sliding_window import SlidingWindow as SlidingWindow
     from holdfast.core.timeout import Timeout as Timeout
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AdaptiveLimit": "adaptive_limit",
+    "AdaptiveRate": "adaptive_rate",
     "BreakerState": "breaker",
+    "Bulkhead": "bulkhead",
     "CircuitBreaker": "breaker",
     "Clock": "clock",
+    "CoDel": "codel",
     "Deadline": "deadline",
     "Event": "events",
     "Events": "events",
     "Fallback": "fallback",
     "Fault": "classify",
     "FaultKind": "classify",
+    "Good": "last_known_good",
+    "Hedge": "hedge",
+    "LastKnownGood": "last_known_good",
     "Pipeline": "pipeline",
+    "Profile": "profiles",
+    "Quota": "quota",
+    "RateLimiter": "rate_limiter",
+    "Registry": "registry",
+    "RequestQueue": "request_queue",
     "Retry": "retry",
+    "RetryBudget": "retry_budget",
+    "SingleFlight": "single_flight",
+    "SlidingWindow": "sliding_window",
     "SystemClock": "clock",
+    "TaskWorker": "queue_worker",
     "ThreadBlocking": "blocking",
+    "ThreadWorker": "queue_worker",
     "Timeout": "timeout",
     "classify": "classify",
     "correlation_scope": "events",
+    "current_demand": "demand",
     "deadline_scope": "deadline",
+    "demand_scope": "demand",
+    "hedge_index": "hedge",
     "remaining_ns": "deadline",
 }
 

@@ -6,7 +6,13 @@
     ├── NotFoundError          the thing that was named does not exist; also a LookupError
     ├── MissingExtraError      an optional part is not installed (names the extra); also an ImportError
     ├── RejectedError          a policy said no before the call was made (carries ``retry_after``)
-    │   └── CircuitOpenError
+    │   ├── CircuitOpenError
+    │   ├── RateLimitedError        a rate limit of ours leaves no room for the call now
+    │   ├── QuotaExhaustedError     the day's or the month's allowance is used up
+    │   ├── BulkheadFullError       all slots of the bulkhead are taken
+    │   ├── ConcurrencyLimitError   the adaptive concurrency limit is reached
+    │   ├── QueueFullError          the request queue has no room
+    │   └── ShedError               the request queue dropped what waited in it
     ├── DeadlineExceededError  the time allowed for the whole operation is used up; also a TimeoutError
     ├── AttemptTimeoutError    one attempt took too long; also a TimeoutError
     ├── RetriesExhaustedError  all attempts failed (carries attempts, delays, the last cause)
@@ -15,6 +21,7 @@
         │   ├── StoreUnavailableError
         │   ├── StoreLockedError
         │   └── StoreCorruptError
+        ├── UnacceptableResultError   a call gave a result that the caller's retry policy refuses
         └── ModelUnavailableError   a local model is not there, or is not the one that was asked for
 
 A message is one or two plain sentences: what happened, and what to do. It never holds a secret.
@@ -29,7 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttemptTimeoutError",
+    "BulkheadFullError",
     "CircuitOpenError",
+    "ConcurrencyLimitError",
     "ConfigError",
     "DeadlineExceededError",
     "DependencyError",
@@ -38,13 +47,20 @@ __all__ = [
     "MissingExtraError",
     "ModelUnavailableError",
     "NotFoundError",
+    "QueueFullError",
+    "QuotaExhaustedError",
+    "RateLimitedError",
     "RejectedError",
     "RetriesExhaustedError",
+    "ShedError",
     "StoreCorruptError",
     "StoreError",
     "StoreLockedError",
     "StoreUnavailableError",
+    "UnacceptableResultError",
 ]
+
+_FACTS = 4  # the number of a CircuitOpenError's args, where its message is not made yet
 
 
 class HoldfastError(Exception):
@@ -114,7 +130,86 @@ class RejectedError(HoldfastError):
 
 
 class CircuitOpenError(RejectedError):
-    """The circuit breaker of this dependency is open, or half-open with all its probes under way."""
+    """The circuit breaker of this dependency is open, or lets only some calls through and not this one.
+
+    Refusing must cost next to nothing, for a dependency that is down is called a lot. A breaker therefore makes this
+    error without ``__init__``, with four facts as its ``args``: the dependency, what the breaker does, until when (in
+    nanoseconds, or None where nobody knows), and the time now. The message is put together when it is read.
+    """
+
+    def __str__(self) -> str:
+        if len(self.args) != _FACTS:
+            return super().__str__()
+        name, why = self.args[0] or "The dependency", self.args[1]
+        when = "" if self.retry_after is None else f" in {self.retry_after:.1f} s"
+        if why == "isolated":
+            return f"{name} is not called: its circuit breaker was isolated, until it is reset."
+        if why == "closed":
+            return f"{name} is coming back and gets a share of the calls only: its circuit breaker admits all{when}."
+        what = "is half-open and its probes are under way" if why == "half_open" else "is open"
+        tail = f"; it lets a probe through{when}" if when else ""
+        return f"{name} keeps failing and is not called: its circuit breaker {what}{tail}."
+
+    @property
+    def dependency(self) -> str:
+        """The name of the dependency that was to be called."""
+        known: str = self.__dict__.get("dependency", self.args[0])
+        return known
+
+    @dependency.setter
+    def dependency(self, name: str) -> None:
+        self.__dict__["dependency"] = name
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which a new try makes sense, where that is known."""
+        if len(self.args) != _FACTS:
+            known: float | None = self.__dict__["retry_after"]
+            return known
+        until_ns, now_ns = self.args[2:]
+        return None if until_ns is None else max(0, until_ns - now_ns) / 1e9
+
+    @retry_after.setter
+    def retry_after(self, seconds: float | None) -> None:
+        self.__dict__["retry_after"] = seconds
+
+    def __reduce__(self) -> tuple[type[CircuitOpenError], tuple[str], dict[str, object]]:
+        state = {"dependency": self.dependency, "retry_after": self.retry_after}
+        return type(self), (str(self),), {**self.__dict__, **state}
+
+
+class RateLimitedError(RejectedError):
+    """A rate limiter has no room for the call now; ``retry_after`` says when it will."""
+
+
+class QuotaExhaustedError(RejectedError):
+    """The allowance of the day or the month does not cover the call; ``retry_after`` is the time until the next one."""
+
+
+class BulkheadFullError(RejectedError):
+    """All slots of the bulkhead are taken, and waiting for one is not allowed or took too long."""
+
+
+class ConcurrencyLimitError(RejectedError):
+    """As many calls are under way as the adaptive limit allows now."""
+
+
+class QueueFullError(RejectedError):
+    """The request queue has no room for this request: too many wait, they hold too much memory, or it is closed."""
+
+
+class ShedError(RejectedError):
+    """The request waited in the queue, and was dropped before its turn came.
+
+    Args:
+        message: the sentence to show.
+        reason: ``"evicted"`` for a more important one, ``"overload"``, ``"max_wait"`` or ``"closed"``.
+        dependency, retry_after: see :class:`RejectedError`.
+    """
+
+    def __init__(self, message: str, *, reason: str, dependency: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, dependency=dependency, retry_after=retry_after)
+        self.reason = reason
 
 
 class DeadlineExceededError(HoldfastError, TimeoutError):
@@ -158,6 +253,21 @@ class StoreLockedError(StoreError):
 
 class StoreCorruptError(StoreError):
     """The document store's file is not a database, or it is damaged."""
+
+
+class UnacceptableResultError(DependencyError):
+    """A call gave a result that ``Retry(on_result=...)`` refuses.
+
+    Args:
+        message: the sentence to show.
+        result: what the call gave.
+        fault: what that means, a ``holdfast.core.classify.Fault``.
+    """
+
+    def __init__(self, message: str, *, result: object, fault: object) -> None:
+        super().__init__(message)
+        self.result = result
+        self.fault = fault
 
 
 class ModelUnavailableError(DependencyError):

@@ -1,287 +1,311 @@
-"""The drivers: the only code that calls, waits and sleeps; sync, async, and async generator.
+"""The drivers of functions: the only code that calls them, waits and sleeps; sync and async.
 
-A pipeline is folded into *layers*, and each layer is bound around the next, once, when a function is decorated. There
-are two kinds. A *deadline* layer sets the context's deadline and cancels what outlives it (``_limits``). An *attempts*
-layer is everything about attempts in one frame: fallback, retry, gate and timeout (``_flight`` decides, this module
-acts); a frame for each policy would be simpler to read, and cost every call 100 ns a policy.
+A pipeline is folded into *layers*, and each layer is bound around the next, once, when a function is decorated. A layer
+is everything about attempts in one frame: deadline, fallback, retry, gates and timeout (``_flight`` decides, this
+module acts). A frame for each policy would be simpler to read, and cost every call 100 ns a policy. Streams have
+drivers of their own (``_drive_streams``).
 """
 
 from __future__ import annotations
 
 import inspect
-from contextlib import aclosing
+from sys import get_asyncgen_hooks
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from holdfast.core._flight import Attempts, Flight, attempt_timed_out
-from holdfast.core._limits import END, Fn, deadline_passed, next_item, settled
-from holdfast.core._watch import Watchdog
+from holdfast.core._limits import Fn, deadline_passed, settled
+from holdfast.core._race import Race
 from holdfast.core.deadline import CURRENT
 from holdfast.core.faults import hand_back
-from holdfast.errors import ConfigError, DeadlineExceededError
+from holdfast.core.policy import Shortcut
+from holdfast.errors import ConfigError, DeadlineExceededError, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import Awaitable, Callable
+
+    from holdfast.core.hedge import Hedge
 
 
-__all__ = ["bind_agen", "bind_async", "bind_sync"]
+__all__ = ["bind_async", "bind_hedge", "bind_sync", "in_time", "late_error", "watched"]
 
 
 _NO_ANSWER = object()
 
-# --- attempts: one frame each ---------------------------------------------------------------------------------------
-
 
 def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0915
     """``fn`` under ``layer``; the first ``skip`` arguments are not for alternatives."""
-    site, gate = layer.site, layer.gate
+    site, door = layer.site, layer.door
     events, clock, now_ns = site.events, site.clock, site.clock.now_ns
-    enter, leave = (None, None) if gate is None else (gate.enter, gate.leave)
-    limit_ns = 0 if layer.timeout is None else layer.timeout.ns
+    enter: Any = door.pass_sync if door.waits else door.enter
+    leave = door.leave
+    shortcut = door.shortcuts(site)[0] if door.pair is None else Shortcut()
 
-    def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, C901, PLR0912
+    def run(  # noqa: C901, PLR0912, PLR0915
+        args: tuple[Any, ...], kwargs: dict[str, Any], failed: BaseException | None = None, held: object = None
+    ) -> Any:  # noqa: ANN401
         flight = Flight(layer) if events.active else None
+        limit_ns, span_ns, judge = layer.limit_ns, layer.span_ns, layer.judge
+        until = CURRENT.get()
+        outer = token = None
         delay = begun = 0
-        while True:
-            permit = token = None
-            try:
-                if delay:
-                    clock.sleep_ns(delay)
-                until = CURRENT.get()
-                if limit_ns or until is not None:
-                    begun = now_ns()
-                    if until is not None and until <= begun:
-                        raise deadline_passed(site)  # noqa: TRY301
-                if enter is not None:
-                    permit = enter(flight)
-                if limit_ns:
-                    due = begun + limit_ns
-                    token = CURRENT.set(due if until is None or due < until else until)
-                    try:
-                        result = fn(*args, **kwargs)
-                    finally:
-                        CURRENT.reset(token)
-                else:
-                    result = fn(*args, **kwargs)
-                if result.__class__ is CoroutineType:
-                    raise _forgotten(result, args[0] if skip else fn)  # noqa: TRY301
-            except BaseException as error:  # noqa: BLE001  a verdict that is no delay is raised
-                flight = flight or Flight(layer)
-                trouble = error if token is None else _in_time(layer, error)
-                verdict = flight.failed(trouble, permit, begun)
+        try:
+            if span_ns:
+                begun = now_ns()
+                if until is None or begun + span_ns < until:
+                    until = begun + span_ns
+                outer = CURRENT.set(until)
+            if layer.count is not None and failed is None:
+                layer.count(begun)
+            while True:
+                permit = None
+                started = False
                 try:
-                    if isinstance(verdict, int):
-                        delay = verdict
-                        continue
-                    answer = _ask_others(flight, verdict, args[skip:], kwargs)
-                    if answer is not _NO_ANSWER:
-                        return answer
-                    flight.ended_badly(verdict)
-                    if verdict is error:
+                    if failed is not None:
+                        started, permit = True, held
+                        error, failed = failed, None
+                        raise error  # noqa: TRY301  the quick way has made the first attempt
+                    if delay:
+                        clock.sleep_ns(delay)
+                    if limit_ns or until is not None:
+                        begun = now_ns()
+                        if until is not None and until <= begun:
+                            raise deadline_passed(site)  # noqa: TRY301
+                    permit = shortcut.permit
+                    if permit is None:
+                        permit = enter(flight)
+                    started = True
+                    if limit_ns:
+                        due = (now_ns() if door.waits else begun) + limit_ns
+                        token = CURRENT.set(due if until is None or due < until else until)
+                        try:
+                            result = fn(*args, **kwargs)
+                        finally:
+                            CURRENT.reset(token)
+                    else:
+                        result = fn(*args, **kwargs)
+                    if result.__class__ is CoroutineType:
+                        raise _forgotten(result, args[0] if skip else fn)  # noqa: TRY301
+                    if judge is not None:
+                        judge(result)
+                except BaseException as error:
+                    if (
+                        permit is None
+                        and not started
+                        and flight is None
+                        and layer.brief
+                        and isinstance(error, RejectedError)
+                    ):
                         raise
-                    raise verdict
-                finally:
-                    del trouble, verdict  # a frame that holds the error it raises keeps both alive
-            if leave is not None:
-                leave(permit, None, flight)
-            if flight is not None:
-                flight.ended_well()
-            return result
+                    flight = flight or Flight(layer)
+                    trouble: BaseException = error
+                    if token is not None and isinstance(error, DeadlineExceededError):
+                        trouble = in_time(layer, error, until)
+                    verdict = flight.failed(trouble, permit, begun, started=started)
+                    try:
+                        if isinstance(verdict, int):
+                            delay = verdict
+                            continue
+                        answer = _ask_others(flight, verdict, args[skip:], kwargs)
+                        if answer is not _NO_ANSWER:
+                            return answer
+                        flight.ended_badly(verdict)
+                        if verdict is error:
+                            raise
+                        raise verdict
+                    finally:
+                        del trouble, verdict  # a frame that holds the error it raises keeps both alive
+                if shortcut.heeds_success:
+                    leave(permit, None, flight)
+                if flight is not None:
+                    flight.ended_well()
+                return result
+        finally:
+            if outer is not None:
+                CURRENT.reset(outer)
 
-    return run
+    whole = bool(door.waits or layer.limit_ns or layer.span_ns)
+
+    def quick(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """The first attempt alone, or its refusal, when nobody listens and nothing else is to be done about it."""
+        if (shut := shortcut.shut_until_ns) and layer.brief and not events.active:
+            now, until = now_ns(), CURRENT.get()
+            if now < shut and (until is None or now < until):  # that its time is up would be said instead
+                raise shortcut.refusal(now)
+        permit = shortcut.permit
+        if whole or permit is None or events.active or layer.looks or CURRENT.get() is not None:
+            return run(args, kwargs)
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001  it is raised again where it is dealt with
+            failed: BaseException = error
+        else:
+            if result.__class__ is not CoroutineType:
+                if shortcut.heeds_success:
+                    leave(permit, None, None)
+                return result
+            failed = _forgotten(result, args[0] if skip else fn)
+        try:
+            return run(args, kwargs, failed, permit)
+        finally:
+            del failed
+
+    return quick
 
 
 def bind_async(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0915
     """``fn`` under ``layer``; the first ``skip`` arguments are not for alternatives."""
-    site, gate = layer.site, layer.gate
+    site, door = layer.site, layer.door
     events, clock, now_ns = site.events, site.clock, site.clock.now_ns
-    enter, leave = (None, None) if gate is None else (gate.enter, gate.leave)
-    limit_ns = 0 if layer.timeout is None else layer.timeout.ns
-    here = Watchdog(clock).here
+    waits, leave = door.waits, door.leave
+    enter: Any = door.enter
+    enter_inner: Any = None
+    leave_inner = leave
+    shortcut, shortcut_inner = door.shortcuts(site)
+    if door.pair is not None:  # a breaker and a limiter are common, and a function for both costs every call 100 ns
+        (enter, leave), (enter_inner, leave_inner) = ((gate.enter, gate.leave) for gate in door.pair)
+    timed = bool(layer.limit_ns or layer.span_ns)
 
     async def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, C901, PLR0912, PLR0915
         flight = Flight(layer) if events.active else None
-        delay = begun = due = key = before = 0
-        until: int | None = None
-        task: Any = None
+        until = CURRENT.get()
+        if (shut := shortcut.shut_until_ns) and layer.brief and flight is None:  # nobody else will hear of it
+            now = now_ns()
+            if now < shut and (until is None or now < until):  # that its time is up would be said instead
+                raise shortcut.refusal(now)
+        outer = None
+        looks = layer.looks
+        begun = key = limit_ns = due = 0
+        delay: int | None = None
         watch: Any = None
-        while True:
-            permit = None
-            try:
-                if delay:
-                    await clock.asleep_ns(delay)
-                until = CURRENT.get()
-                if limit_ns or until is not None:
-                    begun = now_ns()
+        try:
+            if timed:
+                limit_ns = layer.limit_ns
+                begun = now_ns()
+                if layer.span_ns:
+                    if until is None or begun + layer.span_ns < until:
+                        until = begun + layer.span_ns
+                    outer = CURRENT.set(until)
+            elif until is not None:
+                begun = now_ns()
+            if looks and layer.count is not None:
+                layer.count(begun)
+            while True:
+                permit = inner = None
+                started = False
+                try:
+                    if delay is not None:
+                        if delay:
+                            await clock.asleep_ns(delay)
+                        begun = now_ns()
                     if until is not None and until <= begun:
                         raise deadline_passed(site)  # noqa: TRY301
-                if enter is not None:
-                    permit = enter(flight)
-                if limit_ns:
-                    task, watch = here()
-                    before = task.cancelling()
-                    due = begun + limit_ns
-                    if until is not None and until < due:
-                        due = until
-                    key = watch.start(task, due)
-                result = await fn(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001  a verdict that is no delay is raised
-                flight = flight or Flight(layer)
-                trouble = error
-                if key:
-                    late = _late(layer, cut=due == until)
-                    trouble = settled(error, task, before, fired=watch.stop(key), late=late)
-                    key = 0
-                verdict = flight.failed(trouble, permit, begun)
-                try:
-                    if isinstance(verdict, int):
-                        delay = verdict
-                        continue
-                    answer = await _ask_others_async(flight, verdict, args[skip:], kwargs)
-                    if answer is not _NO_ANSWER:
-                        return answer
-                    flight.ended_badly(verdict)
-                    if verdict is error:
+                    permit = shortcut.permit
+                    if permit is None:
+                        if waits:
+                            permit = await watched(layer, door.pass_async(flight), until)
+                            begun = now_ns()
+                        else:
+                            permit = enter(flight)
+                    if enter_inner is not None:
+                        inner = shortcut_inner.permit
+                        if inner is None:
+                            inner = enter_inner(flight)
+                    started = True
+                    if timed:
+                        due = begun + limit_ns
+                        if until is not None and (until < due or not limit_ns):
+                            due = until
+                        watch = layer.dog.latest
+                        if watch.hook is not (hook := get_asyncgen_hooks()[0]):
+                            watch = layer.dog.find(hook)
+                        key = watch.start(due)
+                    result = await fn(*args, **kwargs)
+                    if looks and layer.judge is not None:
+                        layer.judge(result)
+                except BaseException as error:
+                    if (
+                        permit is None
+                        and not started
+                        and flight is None
+                        and layer.brief
+                        and isinstance(error, RejectedError)
+                    ):
                         raise
-                    raise verdict
-                finally:
-                    del trouble, verdict
-            if key and watch.stop(key):
-                task.uncancel()  # it finished although its time was up
-            if leave is not None:
-                leave(permit, None, flight)
-            if flight is not None:
-                flight.ended_well()
-            return result
-
-    return run
-
-
-def bind_agen(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0915
-    """``fn``, an async generator function, under ``layer``; the first ``skip`` arguments are not for alternatives.
-
-    Until the first item everything is as with a coroutine; after it a failure goes to the consumer, for what was given
-    out cannot be taken back. The gate's permit is held to the end. The timeout bounds the wait for each item, never
-    the time that the consumer takes.
-    """
-    events, clock = layer.site.events, layer.site.clock
-    enter, leave = (None, None) if layer.gate is None else (layer.gate.enter, layer.gate.leave)
-    dog = Watchdog(clock)
-
-    async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:  # noqa: ANN401, C901, PLR0912, PLR0915
-        flight = Flight(layer) if events.active else None
-        delay = 0
-        while True:
-            permit: Any = None
-            source: Any = None
-            sent: Any = None
-            step = _Step(layer, dog)
-            given = outside = False
-            try:
-                if delay:
-                    await clock.asleep_ns(delay)
-                step.check()
-                if enter is not None:
-                    permit = enter(flight)
-                source = fn(*args, **kwargs)
-                while (item := await step.take(source, sent)) is not END:
-                    given = outside = True
-                    sent = yield item
-                    outside = False
-            except BaseException as error:
-                if outside:  # the consumer closed us, or threw something in: it says nothing of the dependency
-                    if leave is not None:
-                        leave(permit, hand_back(error), flight)
-                    if flight is not None:
-                        flight.ended_badly(error, handed_back=True)
-                    await source.aclose()
-                    raise
-                flight = flight or Flight(layer)
-                verdict = flight.failed(error, permit, step.begun, final=given)
-                if isinstance(verdict, int):
-                    delay = verdict
-                    continue
-                failure = verdict
-                del verdict
-                break
-            if leave is not None:
-                leave(permit, None, flight)
-            if flight is not None:
-                flight.ended_well()
-            return
-        try:
-            fault = None if given else flight.wants_fallback(failure)
-            if fault is not None:
-                for index, alternative in enumerate(flight.alternatives):
-                    begun = False
+                    flight = flight or Flight(layer)
+                    trouble = error
+                    if enter_inner is not None and permit is not None:
+                        if inner is None:  # the inner gate refused
+                            leave(permit, hand_back(error), flight)
+                            permit = None
+                        else:
+                            permit = permit, inner
+                    if key:
+                        trouble = settled(error, watch.close(key), late_error(layer, cut=due == until))
+                        key = 0
+                    verdict = flight.failed(trouble, permit, begun, started=started)
                     try:
-                        async with aclosing(alternative(*args[skip:], **kwargs)) as other:
-                            async for item in other:
-                                begun = True
-                                yield item
-                    except Exception as error:
-                        if begun:
+                        if isinstance(verdict, int):
+                            delay = verdict
+                            continue
+                        answer = await _ask_others_async(flight, layer, verdict, until, args[skip:], kwargs)
+                        if answer is not _NO_ANSWER:
+                            return answer
+                        flight.ended_badly(verdict)
+                        if verdict is error:
                             raise
-                        flight.alternative_failed(index, error, failure)
-                    else:
-                        flight.fell_back(index, fault)
-                        return
-            flight.ended_badly(failure)
-            raise failure
+                        raise verdict
+                    finally:
+                        del trouble, verdict
+                if key:
+                    watch.stop(key)
+                if enter_inner is not None and shortcut_inner.heeds_success:
+                    leave_inner(inner, None, flight)
+                if shortcut.heeds_success:
+                    leave(permit, None, flight)
+                if flight is not None:
+                    flight.ended_well()
+                return result
         finally:
-            del failure
+            if outer is not None:
+                CURRENT.reset(outer)
 
     return run
 
 
-class _Step:
-    """Takes items from a source, each within the layer's timeout."""
+def bind_hedge(hedge: Hedge, fn: Fn) -> Fn:
+    """``fn``, an async function, hedged. The pipeline counts the requests for the budget."""
 
-    __slots__ = ("_dog", "_layer", "_limit_ns", "begun")
+    async def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        return await Race(hedge, lambda: fn(*args, **kwargs)).run()
 
-    def __init__(self, layer: Attempts, dog: Watchdog) -> None:
-        self._layer = layer
-        self._dog = dog
-        self._limit_ns = 0 if layer.timeout is None else layer.timeout.ns
-        self.begun = 0
+    return run
 
-    def check(self) -> int | None:
-        """The deadline, unless it has passed: then raise."""
-        until = CURRENT.get()
-        if self._limit_ns or until is not None:
-            self.begun = self._layer.site.clock.now_ns()
-            if until is not None and until <= self.begun:
-                raise deadline_passed(self._layer.site)
-        return until
 
-    async def take(self, source: AsyncGenerator[Any, Any], sent: object) -> object:
-        """The next item, or ``END``."""
-        until = self.check()
-        if not self._limit_ns:
-            return await next_item(source, sent)
-        due = self.begun + self._limit_ns
-        if until is not None and until < due:
-            due = until
-        task, watch = self._dog.here()
-        before = task.cancelling()
-        key = watch.start(task, due)
+async def watched(layer: Attempts, work: Awaitable[Any], until: int | None) -> Any:  # noqa: ANN401
+    """What ``work`` gives, cancelled at ``until`` of the clock."""
+    if until is None:
+        return await work
+    watch = layer.dog.here()
+    key = watch.start(until)
+    try:
+        result = await work
+    except BaseException as error:  # noqa: BLE001  it is raised again
+        trouble = settled(error, watch.close(key), late_error(layer, cut=True))
         try:
-            item = await next_item(source, sent)
-        except BaseException as error:
-            fired = watch.stop(key)
-            trouble = settled(error, task, before, fired=fired, late=_late(self._layer, cut=due == until))
             if trouble is error:
                 raise
-            raise trouble  # noqa: B904  its cause is set
-        if watch.stop(key):
-            task.uncancel()
-        return item
+            raise trouble
+        finally:
+            del trouble
+    watch.stop(key)
+    return result
 
 
 # --- what they share ------------------------------------------------------------------------------------------------
 
 
-def _late(layer: Attempts, *, cut: bool) -> Callable[[], BaseException]:
+def late_error(layer: Attempts, *, cut: bool) -> Callable[[], BaseException]:
     """Makes the error for an attempt whose time is up: the deadline's when that ``cut`` it, else the timeout's own."""
 
     def make() -> BaseException:
@@ -292,12 +316,9 @@ def _late(layer: Attempts, *, cut: bool) -> Callable[[], BaseException]:
     return make
 
 
-def _in_time(layer: Attempts, error: BaseException) -> BaseException:
+def in_time(layer: Attempts, error: DeadlineExceededError, until: int | None) -> BaseException:
     """For a sync attempt: the limit that its context named was the attempt's own, unless the deadline has passed."""
-    if not isinstance(error, DeadlineExceededError) or layer.timeout is None:
-        return error
-    until = CURRENT.get()
-    if until is not None and until <= layer.site.clock.now_ns():
+    if layer.timeout is None or (until is not None and until <= layer.site.clock.now_ns()):
         return error
     trouble = attempt_timed_out(layer.site, layer.timeout)
     trouble.__cause__ = error
@@ -321,8 +342,13 @@ def _ask_others(flight: Flight, error: BaseException, args: tuple[Any, ...], kwa
     return _NO_ANSWER
 
 
-async def _ask_others_async(
-    flight: Flight, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]
+async def _ask_others_async(  # noqa: PLR0917
+    flight: Flight,
+    layer: Attempts,
+    error: BaseException,
+    until: int | None,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
 ) -> object:
     """The answer of the first alternative that has one, or ``_NO_ANSWER``."""
     fault = flight.wants_fallback(error)
@@ -331,13 +357,20 @@ async def _ask_others_async(
             try:
                 answer = alternative(*args, **kwargs)
                 if inspect.isawaitable(answer):
-                    answer = await answer
+                    answer = await watched(layer, answer, until if layer.span_ns else None)
             except Exception as other:  # noqa: BLE001  it becomes a note on the call's own error
                 flight.alternative_failed(index, other, error)
+                if layer.span_ns and until is not None and until <= layer.site.clock.now_ns():
+                    raise _told(flight, deadline_passed(layer.site)) from error
             else:
                 flight.fell_back(index, fault)
                 return answer
     return _NO_ANSWER
+
+
+def _told(flight: Flight, error: DeadlineExceededError) -> DeadlineExceededError:
+    flight.ended_badly(error)
+    return error
 
 
 def _forgotten(result: CoroutineType[Any, Any, Any], fn: Fn) -> ConfigError:

@@ -11,14 +11,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
-    "BY_CODE",
+    "ANY_PROVIDER",
     "BY_ERRNO",
+    "BY_MONGO",
     "BY_SQLITE",
     "BY_STATUS",
     "BY_TYPE",
     "CLIENT_ERROR",
+    "PROVIDERS",
     "SERVER_ERROR",
     "UNKNOWN",
+    "Provider",
     "Verdict",
 ]
 
@@ -71,8 +74,20 @@ BY_STATUS: Mapping[int, Verdict] = {
 }
 """By HTTP status; other 4xx are :data:`CLIENT_ERROR`, other 5xx :data:`SERVER_ERROR`."""
 
-BY_CODE: Mapping[str, Verdict] = {
-    # OpenAI and those who speak its protocol
+
+class Provider(NamedTuple):
+    """What one provider's error bodies mean.
+
+    Attributes:
+        codes: by the code, type or status in the body; a code outranks the HTTP status.
+        texts: for a status and a fragment of the body, where no code tells them apart.
+    """
+
+    codes: Mapping[str, Verdict]
+    texts: tuple[tuple[int, str, Verdict], ...] = ()
+
+
+_OPENAI: Mapping[str, Verdict] = {
     "insufficient_quota": _QUOTA,
     "credit_balance_exhausted": _QUOTA,
     "organization_spend_limit_exceeded": _QUOTA,
@@ -85,21 +100,45 @@ BY_CODE: Mapping[str, Verdict] = {
     "content_filter": _FILTERED,
     "content_policy_violation": _FILTERED,
     "invalid_api_key": _AUTH,
-    # Anthropic
-    "enforced_spend_limit_reached": _QUOTA,
-    "billing_error": _QUOTA,
-    "rate_limit_error": _THROTTLED,
-    "overloaded_error": _REFUSED_LOAD,
-    "request_too_large": _TOO_LONG,
-    "authentication_error": _AUTH,
-    "permission_error": _AUTH,
-    "api_error": SERVER_ERROR,
-    # Google
-    "RESOURCE_EXHAUSTED": _THROTTLED,
-    "UNAVAILABLE": _OVERLOADED,
-    "DEADLINE_EXCEEDED": _TIMEOUT,
 }
-"""By the code or type in an error body; a code outranks the status."""
+
+PROVIDERS: Mapping[str, Provider] = {
+    "openai": Provider(_OPENAI),
+    "azure": Provider({**_OPENAI, "ResponsibleAIPolicyViolation": _FILTERED}),
+    "anthropic": Provider(
+        {
+            "enforced_spend_limit_reached": _QUOTA,
+            "billing_error": _QUOTA,
+            "rate_limit_error": _THROTTLED,
+            "overloaded_error": _REFUSED_LOAD,
+            "request_too_large": _TOO_LONG,
+            "authentication_error": _AUTH,
+            "permission_error": _AUTH,
+            "timeout_error": _TIMEOUT,
+            "api_error": SERVER_ERROR,
+        }
+    ),
+    "gemini": Provider(
+        {
+            "RESOURCE_EXHAUSTED": _THROTTLED,
+            "UNAVAILABLE": _OVERLOADED,
+            "DEADLINE_EXCEEDED": _TIMEOUT,
+            "CANCELLED": _CANCELLED,
+            "PERMISSION_DENIED": _AUTH,
+            "UNAUTHENTICATED": _AUTH,
+        },
+        ((429, "PerDay", _QUOTA),),  # the same code for a rate and for the day's allowance
+    ),
+    "voyage": Provider({}),
+    "cohere": Provider({}, ((429, "Trial key", _QUOTA),)),
+}
+"""By the provider's name. Hosts that reuse a code with another meaning get a row of their own."""
+
+ANY_PROVIDER = Provider(
+    {code: verdict for each in PROVIDERS.values() for code, verdict in each.codes.items()},
+    tuple(row for each in PROVIDERS.values() for row in each.texts),
+)
+"""For an error whose provider nobody names."""
 
 BY_TYPE: Mapping[tuple[str, str], Verdict] = {
     # ours
@@ -107,7 +146,6 @@ BY_TYPE: Mapping[tuple[str, str], Verdict] = {
     ("holdfast", "NotFoundError"): CLIENT_ERROR,
     ("holdfast", "ConfigError"): _BUG,
     ("holdfast", "MissingExtraError"): _BUG,
-    ("holdfast", "RejectedError"): Verdict(Kind.OVERLOADED, transient=False, safe=True),
     ("holdfast", "DeadlineExceededError"): Verdict(Kind.TIMEOUT, transient=False),
     ("holdfast", "AttemptTimeoutError"): _TIMEOUT,
     ("holdfast", "StoreUnavailableError"): _NOT_THERE,
@@ -186,6 +224,12 @@ BY_TYPE: Mapping[tuple[str, str], Verdict] = {
     ("requests", "ConnectionError"): _CONNECTION_LOST,
     ("requests", "ChunkedEncodingError"): _TRUNCATED,
     ("requests", "ContentDecodingError"): _MALFORMED,
+    ("requests", "JSONDecodeError"): _MALFORMED,
+    ("requests", "TooManyRedirects"): CLIENT_ERROR,
+    ("requests", "MissingSchema"): _BUG,
+    ("requests", "InvalidSchema"): _BUG,
+    ("requests", "InvalidURL"): _BUG,
+    ("requests", "InvalidHeader"): _BUG,
     ("urllib3", "NewConnectionError"): _NOT_CONNECTED,
     ("urllib3", "TimeoutError"): _TIMEOUT,
     ("urllib3", "ProtocolError"): _CONNECTION_LOST,
@@ -207,7 +251,11 @@ BY_TYPE: Mapping[tuple[str, str], Verdict] = {
     ("redis", "AuthenticationError"): _AUTH,
     ("redis", "AuthorizationError"): _AUTH,
     ("redis", "BusyLoadingError"): _REFUSED_LOAD,
+    ("redis", "NoPermissionError"): _AUTH,
     ("redis", "ReadOnlyError"): _LOCKED,
+    ("redis", "ClusterDownError"): _REFUSED_LOAD,
+    ("redis", "OutOfMemoryError"): _QUOTA,
+    ("redis", "DataError"): _BUG,
     ("redis", "ConnectionError"): _CONNECTION_LOST,
     ("redis", "ResponseError"): CLIENT_ERROR,
     ("pymongo", "ServerSelectionTimeoutError"): _NOT_CONNECTED,
@@ -216,9 +264,31 @@ BY_TYPE: Mapping[tuple[str, str], Verdict] = {
     ("pymongo", "WaitQueueTimeoutError"): _NOT_SENT_IN_TIME,
     ("pymongo", "NotPrimaryError"): _LOCKED,
     ("pymongo", "AutoReconnect"): _CONNECTION_LOST,
-    ("pymongo", "OperationFailure"): CLIENT_ERROR,
+    ("pymongo", "OperationFailure"): CLIENT_ERROR,  # unless its code says otherwise (BY_MONGO)
+    ("pymongo", "DocumentTooLarge"): CLIENT_ERROR,
+    ("pymongo", "ConfigurationError"): _BUG,
+    ("pymongo", "InvalidOperation"): _BUG,
 }
 """By the class's top-level module and name; the first match along the method resolution order wins."""
+
+BY_MONGO: Mapping[int, Verdict] = {
+    6: _CONNECTION_LOST,  # host unreachable, from inside the cluster
+    7: _CONNECTION_LOST,
+    13: _AUTH,
+    18: _AUTH,
+    24: _LOCKED,
+    50: _TIMEOUT,
+    89: _TIMEOUT,
+    91: _CONNECTION_LOST,  # shutting down
+    112: _LOCKED,  # a write conflict: nothing was written
+    189: _LOCKED,  # stepped down; as below, another one is primary now
+    10107: _LOCKED,
+    11600: _CONNECTION_LOST,
+    11602: _LOCKED,
+    13435: _LOCKED,
+    13436: _LOCKED,
+}
+"""By the server's number of an OperationFailure."""
 
 BY_ERRNO: Mapping[int, Verdict] = {
     errno.ECONNREFUSED: _NOT_CONNECTED,

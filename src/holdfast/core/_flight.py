@@ -6,9 +6,12 @@ drivers ask it what to do and do it; they hold no rule of their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from holdfast.core._door import Door
+from holdfast.core._watch import Watchdog
 from holdfast.core.clock import NS_PER_SECOND
 from holdfast.core.deadline import deadline_ns, remaining_ns
 from holdfast.core.events import (
@@ -16,40 +19,138 @@ from holdfast.core.events import (
     AttemptTimedOut,
     CallFailed,
     CallSucceeded,
+    DeadlineExceeded,
     FallbackUsed,
     RetriesExhausted,
     RetryScheduled,
     RetrySucceeded,
 )
 from holdfast.core.faults import WEIGHTS, Fault, FaultKind, hand_back
-from holdfast.core.policy import Gate, Site, Stamp, stamp
-from holdfast.core.retry import GiveUp, Retry
-from holdfast.errors import AttemptTimeoutError, DeadlineExceededError, RejectedError, RetriesExhaustedError
+from holdfast.core.policy import stamp
+from holdfast.core.retry import GiveUp
+from holdfast.errors import (
+    AttemptTimeoutError,
+    CircuitOpenError,
+    DeadlineExceededError,
+    RejectedError,
+    RetriesExhaustedError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from holdfast.core._plan import Plan
+    from holdfast.core.deadline import Deadline
     from holdfast.core.fallback import Fallback
+    from holdfast.core.hedge import Hedge
+    from holdfast.core.policy import Gate, Site, Stamp
+    from holdfast.core.request_queue import RequestQueue
+    from holdfast.core.retry import Retry
+    from holdfast.core.retry_budget import Charge, RetryBudget
     from holdfast.core.timeout import Timeout
 
 __all__ = ["Attempts", "Flight", "attempt_timed_out"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempts:
     """One layer of a pipeline: everything that concerns attempts, from the outside in.
 
+    Its options may be changed while calls are under way (:meth:`apply`); the gates may not.
+
     Attributes:
+        door: the gates.
+        ahead: the gates that every repetition has to pass, also where those are in a layer further inside.
+        brief: whether a gate's refusal goes to the caller as it is: not retried, and nobody else asked.
+        hedge: makes copies of what is inside.
         outermost: whether this layer speaks for the call as a whole.
+        span_ns, limit_ns: the time for the call and for one attempt; 0 is no limit.
+        count: counts the call for the retry budget, if there is one.
+        judge: tells what is wrong with a result, if it is looked at.
+        looks: whether there is a ``count`` or a ``judge``.
+        dog: watches the time of async attempts.
     """
 
-    site: Site
-    classify: Callable[[BaseException], Fault]
-    fallback: Fallback | None = None
-    retry: Retry | None = None
-    gate: Gate | None = None
-    timeout: Timeout | None = None
-    outermost: bool = True
+    __slots__ = (
+        "ahead",
+        "brief",
+        "classify",
+        "count",
+        "deadline",
+        "dog",
+        "door",
+        "fallback",
+        "hedge",
+        "judge",
+        "limit_ns",
+        "looks",
+        "outermost",
+        "retry",
+        "site",
+        "span_ns",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        *,
+        site: Site,
+        classify: Callable[[BaseException], Fault],
+        plan: Plan,
+        ahead: Sequence[Gate | RequestQueue] = (),
+        outermost: bool = True,
+    ) -> None:
+        self.site = site
+        self.classify = classify
+        self.outermost = outermost
+        self.door = Door(plan.gates)
+        self.ahead = Door(ahead)
+        self.hedge = plan.hedge
+        self.apply(plan.deadline, plan.fallback, plan.retry, plan.timeout)
+
+    def apply(
+        self, deadline: Deadline | None, fallback: Fallback | None, retry: Retry | None, timeout: Timeout | None
+    ) -> None:
+        """Take these options from the next call on; calls under way use them for their next decision."""
+        self.dog = Watchdog(self.site.clock)
+        self.deadline = deadline
+        self.fallback = fallback
+        self.retry = retry
+        self.timeout = timeout
+        self.span_ns = 0 if deadline is None else deadline.ns
+        self.limit_ns = 0 if timeout is None else timeout.ns
+        self.count = _counter(self.site, retry, self.hedge)
+        self.judge = None if retry is None else retry.judge
+        self.brief = _refusal_is_final(self.classify, fallback, retry)
+        self.looks = self.count is not None or self.judge is not None
+
+
+def _counter(site: Site, retry: Retry | None, hedge: Hedge | None) -> Callable[[int], None] | None:
+    """Counts a call for the budgets that its repetitions are charged to, once for each."""
+    budgets: list[RetryBudget] = []
+    for holder in (retry, hedge):
+        budget = None if holder is None else holder.budget
+        if budget is not None and budget not in budgets:
+            budget.attach(site)
+            budgets.append(budget)
+    if not budgets:
+        return None
+    if len(budgets) == 1:
+        return budgets[0].request
+
+    def count(now_ns: int) -> None:
+        for budget in budgets:
+            budget.request(now_ns)
+
+    return count
+
+
+def _refusal_is_final(
+    classify: Callable[[BaseException], Fault], fallback: Fallback | None, retry: Retry | None
+) -> bool:
+    if fallback is not None or retry is None:
+        return fallback is None
+    fault = classify(CircuitOpenError("would it be retried?"))
+    return retry.decide(1, fault, None, rng=random.Random(0)) is GiveUp.NOT_RETRYABLE  # noqa: S311
 
 
 def attempt_timed_out(site: Site, timeout: Timeout) -> AttemptTimeoutError:
@@ -60,7 +161,7 @@ def attempt_timed_out(site: Site, timeout: Timeout) -> AttemptTimeoutError:
 class Flight:
     """The state of one call. ``call_id`` and ``attempt`` are what policies see of it."""
 
-    __slots__ = ("_begun_ns", "_delays", "_last", "_layer", "_previous_ns", "_retried", "attempt", "call_id")
+    __slots__ = ("_begun_ns", "_charge", "_delays", "_last", "_layer", "_previous_ns", "_retried", "attempt", "call_id")
 
     def __init__(self, layer: Attempts) -> None:
         self._layer = layer
@@ -69,11 +170,18 @@ class Flight:
         self._retried: dict[FaultKind, int] = {}
         self._previous_ns = 0
         self._last: BaseException | None = None
+        self._charge: Charge | None = None
         self.attempt = 1
         self.call_id = layer.site.events.next_call_id()
 
     def failed(
-        self, error: BaseException, permit: object | None, begun_ns: int = 0, *, final: bool = False
+        self,
+        error: BaseException,
+        permit: object | None,
+        begun_ns: int = 0,
+        *,
+        started: bool = True,
+        final: bool = False,
     ) -> int | BaseException:
         """Settle a failed attempt: the nanoseconds to wait before the next one, or the error to raise.
 
@@ -81,25 +189,29 @@ class Flight:
             error: what the attempt raised, or what refused it.
             permit: the gate's permit, when it let the attempt in.
             begun_ns: when the attempt began, where the driver knows it.
+            started: whether the function was called.
             final: whether it cannot be made again, because a part of its result was given out.
         """
         layer = self._layer
+        events = layer.site.events
         fault = layer.classify(error)
-        if isinstance(error, AttemptTimeoutError) and layer.timeout is not None and layer.site.events.active:
-            layer.site.events.emit(AttemptTimedOut(**self._stamp("timeout"), limit_ns=layer.timeout.ns))
-        if permit is not None and layer.gate is not None:
-            layer.gate.leave(permit, self._evidence(fault, begun_ns), self)
+        if isinstance(error, AttemptTimeoutError) and layer.timeout is not None and events.active:
+            events.emit(AttemptTimedOut(**self._stamp("timeout"), limit_ns=layer.timeout.ns))
+        if permit is not None:
+            layer.door.leave(permit, self._evidence(fault, begun_ns), self)
+        self._settle_charge(started=started)
         if fault.kind is FaultKind.CANCELLED:
             return error
-        if layer.site.events.active:
-            layer.site.events.emit(
+        if events.active:
+            events.emit(
                 AttemptFailed(
                     **self._stamp("pipeline"), kind=fault.kind, transient=fault.transient, error_type=_name(error)
                 )
             )
-        if layer.retry is None or final:
+        retry = layer.retry
+        if retry is None or final:
             return error
-        decision = layer.retry.decide(
+        decision = retry.decide(
             self.attempt,
             fault,
             remaining_ns(layer.site.clock),
@@ -108,13 +220,22 @@ class Flight:
             previous_ns=self._previous_ns,
         )
         if isinstance(decision, GiveUp):
-            return self._given_up(layer.retry, decision, error, fault)
-        if layer.site.events.active:
-            layer.site.events.emit(
+            return self._given_up(retry, decision, error, fault)
+        refusal = layer.ahead.refusal(decision, self)
+        if refusal is not None:
+            self._tell_given_up(GiveUp.REFUSED, fault)
+            refusal.__cause__ = error
+            return refusal
+        if retry.budget is not None:
+            self._charge = retry.budget.try_spend("retry", self)
+            if self._charge is None:
+                return self._given_up(retry, GiveUp.NO_BUDGET, error, fault)
+        if events.active:
+            events.emit(
                 RetryScheduled(
                     **self._stamp("retry"),
                     retry=self.attempt,
-                    max_retries=layer.retry.max_retries,
+                    max_retries=retry.max_retries,
                     delay_ns=decision,
                     kind=fault.kind,
                     error_type=_name(error),
@@ -126,6 +247,13 @@ class Flight:
         self._last = error
         self.attempt += 1
         return decision
+
+    def _settle_charge(self, *, started: bool) -> None:
+        """A repetition that was paid for is used once it has started, and refunded when it never does."""
+        charge, self._charge = self._charge, None
+        budget = None if self._layer.retry is None else self._layer.retry.budget
+        if charge is not None and not started and budget is not None:
+            budget.refund(charge)
 
     @property
     def alternatives(self) -> tuple[Callable[..., Any], ...]:
@@ -180,6 +308,8 @@ class Flight:
         """The caller gets ``error``; ``handed_back`` when it is the caller's own, and not the call's."""
         layer = self._layer
         self._last = None
+        if layer.deadline is not None and isinstance(error, DeadlineExceededError) and layer.site.events.active:
+            layer.site.events.emit(DeadlineExceeded(**self._stamp("deadline"), limit_ns=layer.deadline.ns))
         if layer.outermost and layer.site.events.active:
             fault = hand_back(error) if handed_back else layer.classify(error)
             layer.site.events.emit(
@@ -213,11 +343,10 @@ class Flight:
         if reason in {GiveUp.NOT_RETRYABLE, GiveUp.NOT_IDEMPOTENT}:
             if isinstance(error, RejectedError) and error.__cause__ is None:
                 error.__cause__ = self._last  # what failed before the gate closed
+            elif self.attempt > 1:
+                error.add_note(f"This was attempt {self.attempt} of the call to {self._layer.site.dependency}.")
             return error
-        events = self._layer.site.events
-        if events.active:
-            fields = self._stamp("retry")
-            events.emit(RetriesExhausted(**fields, attempts=self.attempt, reason=reason, kind=fault.kind))
+        self._tell_given_up(reason, fault)
         name = self._layer.site.dependency
         given_up: BaseException
         if reason is GiveUp.NO_TIME:
@@ -225,11 +354,13 @@ class Flight:
                 f"The call to {name} failed ({fault.kind}) and no time is left for another (attempts: {self.attempt})."
             )
         else:
-            tail = (
-                f" It asked to wait {fault.retry_after:g} s, longer than max_retry_after={retry.max_retry_after:g}."
-                if reason is GiveUp.RETRY_AFTER_TOO_LONG
-                else ""
-            )
+            tail = ""
+            if reason is GiveUp.RETRY_AFTER_TOO_LONG:
+                tail = (
+                    f" It asked to wait {fault.retry_after:g} s, longer than max_retry_after={retry.max_retry_after:g}."
+                )
+            elif reason is GiveUp.NO_BUDGET:
+                tail = " Too many calls to it are repeated already: its retry budget is used up."
             given_up = RetriesExhaustedError(
                 f"The call to {name} failed on all its attempts ({self.attempt}), last with {_name(error)}.{tail}",
                 attempts=self.attempt,
@@ -237,6 +368,12 @@ class Flight:
             )
         given_up.__cause__ = error
         return given_up
+
+    def _tell_given_up(self, reason: GiveUp, fault: Fault) -> None:
+        events = self._layer.site.events
+        if events.active:
+            fields = self._stamp("retry")
+            events.emit(RetriesExhausted(**fields, attempts=self.attempt, reason=reason, kind=fault.kind))
 
     def _duration_ns(self) -> int:
         return self._layer.site.clock.now_ns() - self._begun_ns

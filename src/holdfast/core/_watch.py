@@ -8,77 +8,130 @@ into and a removal from an ordered dict.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
-from typing import TYPE_CHECKING
+from asyncio import current_task
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from holdfast.core.clock import Clock, Timer
 
-__all__ = ["Watch", "Watchdog"]
+__all__ = ["Cut", "Watch", "Watchdog"]
+
+
+class Cut(NamedTuple):
+    """How a watch ended.
+
+    Attributes:
+        task: the task that was watched.
+        before: the requests to cancel it that were open when the watch began.
+        fired: whether the time was up: the task was cancelled, and whoever ends the watch must ``uncancel`` it.
+    """
+
+    task: asyncio.Task[object]
+    before: int
+    fired: bool
 
 
 class Watch:
-    """The watched tasks of one event loop; touched by that loop's thread only."""
+    """The watched tasks of one event loop; touched by that loop's thread only.
 
-    __slots__ = ("_alone", "_clock", "_last", "_number", "_tasks", "_timer", "loop")
+    Attributes:
+        hook: what tells that this loop runs in this thread. A loop installs its own hook for async generators, a new
+            object each time it starts to run; asking for it costs a third of ``asyncio.get_running_loop``, which makes
+            a system call on some versions of Python.
+        start: ``start(due_ns)`` watches the running task until ``due_ns`` of the clock; gives a key, never 0.
+        stop: ``stop(key)`` ends the watch of work that was done, and takes a cancellation back that came too late.
+        close: ``close(key)`` ends the watch of work that failed; the caller settles what that means.
+    """
 
-    def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop) -> None:
+    __slots__ = ("_fire", "_tasks", "close", "hook", "loop", "start", "stop")
+
+    def __init__(self, clock: Clock, loop: asyncio.AbstractEventLoop, hook: object) -> None:
         self.loop = loop
-        self._clock = clock
-        self._tasks: dict[int, tuple[int, asyncio.Task[object]]] = {}  # in the order of the times that are due
-        self._last = 0
-        self._timer: Timer | None = None
-        self._alone: dict[int, Timer] = {}
-        self._number = 0
+        self.hook = hook
+        self._tasks: dict[int, tuple[int, Any, int]] = {}  # in the order of the times that are due
+        self.start: Callable[[int], int]
+        self.stop: Callable[[int], None]
+        self.close: Callable[[int], Cut]
+        self.start, self.stop, self.close, self._fire = _watch(clock, loop, self._tasks)
 
-    def start(self, task: asyncio.Task[object], due_ns: int) -> int:
-        """Cancel ``task`` at ``due_ns`` of the clock unless :meth:`stop` comes first; gives the key for it, never 0."""
-        if due_ns < self._last:
-            return self._start_alone(task, due_ns)
-        self._last = due_ns
-        self._number = key = self._number + 1
-        self._tasks[key] = due_ns, task
-        if self._timer is None:
-            self._arm(due_ns)
-        return key
 
-    def stop(self, key: int) -> bool:
-        """End a watch. True when the time was up first, and the task was cancelled: ``uncancel`` is then due."""
-        if key > 0:
-            return self._tasks.pop(key, None) is None
-        timer = self._alone.pop(key, None)
+def _watch(  # noqa: C901, PLR0915  five short functions around one state
+    clock: Clock, loop: asyncio.AbstractEventLoop, tasks: dict[int, tuple[int, Any, int]]
+) -> tuple[Callable[[int], int], Callable[[int], None], Callable[[int], Cut], Callable[[], None]]:
+    """What a watch does, as closures: methods that look the same things up cost half as much again."""
+    last = number = 0
+    timer: Timer | None = None
+    cuts: dict[int, Cut] = {}
+    alone: dict[int, tuple[Timer, Cut]] = {}
+    remove = tasks.pop
+
+    def start(due_ns: int) -> int:
+        nonlocal last, number
+        task = current_task(loop)
+        if task is None:
+            raise RuntimeError("A timeout or a deadline needs a task to cancel: await the call inside one.")
+        number += 1
+        if due_ns < last:
+            return start_alone(due_ns, task)
+        last = due_ns
+        tasks[number] = due_ns, task, task.cancelling()
         if timer is None:
-            return True
-        timer.cancel()
-        return False
+            arm(due_ns)
+        return number
 
-    def _start_alone(self, task: asyncio.Task[object], due_ns: int) -> int:
+    def stop(key: int) -> None:
+        if remove(key, None) is None:
+            cut = close(key)
+            if cut.fired:
+                cut.task.uncancel()
+
+    def close(key: int) -> Cut:
+        watched = remove(key, None)
+        if watched is not None:
+            return Cut(watched[1], watched[2], fired=False)
+        timed = alone.pop(key, None)
+        if timed is None:
+            return cuts.pop(key)
+        timed[0].cancel()
+        return timed[1]
+
+    def start_alone(due_ns: int, task: asyncio.Task[object]) -> int:
         """A watch that ends before one that began earlier (a deadline shortened it) has a timer to itself."""
-        self._number += 1
-        key = -self._number
+        key = -number
 
-        def fire() -> None:
-            if self._alone.pop(key, None) is not None:
+        def fire_alone() -> None:
+            timed = alone.pop(key, None)
+            if timed is not None:
+                cuts[key] = timed[1]._replace(fired=True)
                 task.cancel()
 
-        self._alone[key] = self._clock.call_later_ns(due_ns - self._clock.now_ns(), fire)
+        alone[key] = clock.call_later_ns(due_ns - clock.now_ns(), fire_alone), Cut(task, task.cancelling(), fired=False)
         return key
 
-    def _arm(self, due_ns: int) -> None:
-        self._timer = self._clock.call_later_ns(due_ns - self._clock.now_ns(), self._fire)
+    def arm(due_ns: int) -> None:
+        nonlocal timer
+        timer = clock.call_later_ns(due_ns - clock.now_ns(), fire)
 
-    def _fire(self) -> None:
-        self._timer = None
-        now = self._clock.now_ns()
+    def fire() -> None:
+        nonlocal timer
+        timer = None
+        now = clock.now_ns()
         due = []
-        for key, (due_ns, task) in self._tasks.items():
+        for key, (due_ns, _, _) in tasks.items():
             if due_ns > now:
-                self._arm(due_ns)
+                arm(due_ns)
                 break
-            due.append((key, task))
-        for key, task in due:
-            del self._tasks[key]
+            due.append(key)
+        for key in due:
+            _, task, before = tasks.pop(key)
+            cuts[key] = Cut(task, before, fired=True)
             task.cancel()
+
+    return start, stop, close, fire
 
 
 class Watchdog:
@@ -90,23 +143,26 @@ class Watchdog:
         self._clock = clock
         self._lock = threading.Lock()
         self._watches: dict[asyncio.AbstractEventLoop, Watch] = {}
-        self.latest: Watch | None = None  # most programs have one loop: the first guess
+        self.latest = Watch(clock, _NO_LOOP, _NO_LOOP)
+        """The watch that was used last: most programs have one loop, and this is the one. Compare its hook."""
 
-    def here(self) -> tuple[asyncio.Task[object], Watch]:
-        """The running task, and the watch of its loop."""
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task(loop)
-        if task is None:
-            raise RuntimeError("A timeout or a deadline needs a task to cancel: await the call inside one.")
+    def here(self) -> Watch:
+        """The watch of the running loop."""
+        hook = sys.get_asyncgen_hooks()[0]
         watch = self.latest
-        return task, watch if watch is not None and watch.loop is loop else self.watch(loop)
+        return watch if watch.hook is hook else self.find(hook)
 
-    def watch(self, loop: asyncio.AbstractEventLoop) -> Watch:
-        """The watch of ``loop``."""
+    def find(self, hook: object) -> Watch:
+        """The watch of the running loop, whose hook is ``hook``; None tells nothing, and is never remembered."""
+        loop = asyncio.get_running_loop()
         with self._lock:
             watch = self._watches.get(loop)
             if watch is None:
                 self._watches = {each: one for each, one in self._watches.items() if not each.is_closed()}
-                watch = self._watches[loop] = Watch(self._clock, loop)
+                watch = self._watches[loop] = Watch(self._clock, loop, _NO_LOOP)
+            watch.hook = _NO_LOOP if hook is None else hook
             self.latest = watch
             return watch
+
+
+_NO_LOOP: Any = object()

@@ -1,6 +1,6 @@
 """A circuit breaker: stop calling what is down, and find out gently when it is back.
 
-CLOSED counts consecutive failures by their weight; a success sets the count back to 0. At ``failure_threshold`` it goes
+CLOSED counts failures by their weight: in a row, or as a rate over calls or over time. When they are too many it goes
 OPEN and refuses calls for ``recovery_timeout``; then HALF_OPEN lets a few probes through. ``success_threshold``
 successes close it, one failure opens it again.
 
@@ -9,162 +9,97 @@ transition: an outcome that arrives late, from before the last transition, is dr
 that is never settled runs out and frees its place. A cancelled call gives its permit back and counts neither way.
 
 Counting and transitions happen under a lock that is held for a few instructions, never during the caller's work and
-never while an event is delivered; entering a closed breaker, and leaving it with a success that has nothing to set
-back, take no lock at all.
+never while an event is delivered; entering a closed breaker, leaving it with a success that changes nothing, and being
+refused by an open one take no lock at all. The states themselves are in ``_breaker_machine``.
 """
 
 from __future__ import annotations
 
-import itertools
+import random
 import threading
-from collections import deque
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
-from holdfast.core._options import positive, whole
-from holdfast.core.clock import NS_PER_SECOND, SYSTEM_CLOCK, Clock, to_ns
+from holdfast.core._admission import Admission
+from holdfast.core._breaker_machine import Machine, News, refusal
+from holdfast.core._breaker_probes import Permit
+from holdfast.core._breaker_windows import units
+from holdfast.core.breaker_options import CACHE, MODEL, VECTOR_STORE, BreakerOptions
+from holdfast.core.breaker_snapshot import BreakerSnapshot, BreakerState, RedFlag
+from holdfast.core.clock import NS_PER_SECOND, SYSTEM_CLOCK, Clock
 from holdfast.core.events import BreakerRejected, BreakerTransition, Events
 from holdfast.core.faults import Fault, FaultKind
-from holdfast.core.policy import CallRef, Site, Stamp, stamp
-from holdfast.errors import CircuitOpenError, ConfigError
+from holdfast.core.policy import CallRef, Shortcut, Site, Stamp, stamp
+from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
+    from typing import Unpack
 
-__all__ = ["BreakerOptions", "BreakerSnapshot", "BreakerState", "CircuitBreaker"]
+    from holdfast.core.breaker_options import BreakerChanges
+    from holdfast.core.pipeline import Pipeline
 
-Permit: TypeAlias = int
-"""Positive: the generation of a closed breaker. Negative: the number of a probe. Never 0."""
+__all__ = [
+    "CACHE",
+    "MODEL",
+    "VECTOR_STORE",
+    "BreakerOptions",
+    "BreakerSnapshot",
+    "BreakerState",
+    "CircuitBreaker",
+    "Permit",
+    "RedFlag",
+]
 
-_HOUR_NS = 3600 * NS_PER_SECOND
-_REMEMBERED_OPENINGS = 1000
-_ROUNDING = 1e-9  # weights are floats: ten times 0.1 shall reach 1
+P = ParamSpec("P")
+R = TypeVar("R")
 
-
-class BreakerState(StrEnum):
-    """What a breaker does with calls."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    HALF_OPEN = "half_open"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerOptions:
-    """What a breaker was built with; see :class:`CircuitBreaker`."""
-
-    failure_threshold: float = 5
-    recovery_timeout: float = 15.0
-    success_threshold: int = 2
-    half_open_max_calls: int = 1
-    probe_lease: float = 60.0
-    expected: frozenset[FaultKind] | None = None
-
-    def __post_init__(self) -> None:
-        positive("failure_threshold", self.failure_threshold)
-        positive("recovery_timeout", self.recovery_timeout)
-        whole("success_threshold", self.success_threshold, least=1)
-        whole("half_open_max_calls", self.half_open_max_calls, least=1)
-        positive("probe_lease", self.probe_lease)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerSnapshot:
-    """A breaker at one moment.
-
-    Attributes:
-        failures: the weight of the failures in a row (closed).
-        successes: the probes that succeeded (half-open).
-        probes: the probes under way (half-open).
-        time_in_state: seconds since the last transition.
-        retry_after: seconds until an open breaker lets a probe through; None when it does not (closed, half-open,
-            forced open).
-        forced: whether :meth:`CircuitBreaker.force_open` holds it open.
-        last_failure_at: Unix seconds of the last counted failure, or None.
-        openings: how often it opened; ``openings_last_hour`` in the last 3,600 seconds (1,000 at most).
-        open_seconds: how long it was not closed, all in all, the present time included.
-        generation: the number of transitions, plus 1.
-    """
-
-    state: BreakerState
-    failures: float
-    successes: int
-    probes: int
-    time_in_state: float
-    retry_after: float | None
-    forced: bool
-    last_failure_at: float | None
-    openings: int
-    openings_last_hour: int
-    open_seconds: float
-    generation: int
+_OUTSIDE = Permit(0)  # of a call that a shadow breaker would have refused: its outcome says nothing
 
 
 class CircuitBreaker:
     """A policy: refuse calls to a dependency that keeps failing.
 
+    In a pipeline, or alone: ``@breaker``, ``breaker.call(fn, ...)``, ``with breaker.admit(): ...``.
+
     Args:
-        failure_threshold: opens when failures in a row weigh this much, above 0. Below 5 an ordinary bad second of a
-            remote service opens it.
-        recovery_timeout: seconds from opening to the first probe, above 0.
-        success_threshold: probes that must succeed before it closes, 1 or more.
-        half_open_max_calls: probes under way at once, 1 or more.
-        probe_lease: seconds after which a probe that was never settled no longer holds its place, above 0.
-        expected: the kinds of fault that count, each with its weight or 1 where that is 0; by default every kind
-            counts with the weight of its fault.
-        clock, events: where the breaker is used outside a pipeline, or with another clock; a pipeline brings its own.
+        options: a preset, e.g. :data:`~holdfast.core.breaker_options.MODEL`; the defaults where there is none.
+        clock, rng, events: where the breaker is used outside a pipeline, or with others; a pipeline brings its own.
         name: the dependency's name in events and errors; a pipeline brings its own.
+        changes: options by keyword, see :class:`~holdfast.core.breaker_options.BreakerOptions`; they win over
+            ``options``.
+
+    Raises:
+        ConfigError: an option is out of its range.
     """
 
     label: ClassVar[str] = "circuit_breaker"
 
     def __init__(
         self,
+        options: BreakerOptions | None = None,
+        /,
         *,
-        failure_threshold: float = 5,
-        recovery_timeout: float = 15.0,
-        success_threshold: int = 2,
-        half_open_max_calls: int = 1,
-        probe_lease: float = 60.0,
-        expected: Iterable[FaultKind] | None = None,
         clock: Clock | None = None,
+        rng: random.Random | None = None,
         events: Events | None = None,
         name: str = "",
+        **changes: Unpack[BreakerChanges],
     ) -> None:
-        self.options = BreakerOptions(
-            failure_threshold=failure_threshold,
-            recovery_timeout=recovery_timeout,
-            success_threshold=success_threshold,
-            half_open_max_calls=half_open_max_calls,
-            probe_lease=probe_lease,
-            expected=None if expected is None else frozenset(FaultKind(kind) for kind in expected),
-        )
-        self._recovery_ns = to_ns(recovery_timeout)
-        self._lease_ns = to_ns(probe_lease)
-        self._name = name
+        self.options = replace(options or BreakerOptions(), **changes)
         self._clock_given = clock
         self._clock: Clock = clock or SYSTEM_CLOCK
+        self._rng_given = rng
+        self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
         self._events = events
         self._site: Site | None = None
         self._lock = threading.Lock()
-        self._state = BreakerState.CLOSED
-        self._generation = 1
-        self._closed: Permit = 1  # the generation while closed, else 0: all that the fast path looks at
-        self._failures = 0.0
-        self._successes = 0
-        self._probes: dict[Permit, int] = {}  # the end of each probe's lease
-        self._probe_numbers = itertools.count(-1, -1)
-        self._since_ns = self._clock.now_ns()
-        self._not_closed_since_ns = 0
-        self._open_until_ns: int | None = 0  # None: until reset
-        self._open_ns = 0
-        self._openings = 0
-        self._opened_ns: deque[int] = deque(maxlen=_REMEMBERED_OPENINGS)
-        self._last_failure_ns: int | None = None
+        self._pipeline: Pipeline | None = None
+        self._shortcut = Shortcut()
+        self._machine = Machine(self.options, self._shortcut, self._clock.now_ns(), name)
 
     def attach(self, site: Site) -> None:
-        """Take over the pipeline's clock, events and name, where none were given at construction.
+        """Take over the pipeline's clock, rng, events and name, where none were given at construction.
 
         Raises:
             ConfigError: it is already part of a pipeline with another clock.
@@ -178,73 +113,128 @@ class CircuitBreaker:
                 return
             if self._clock_given is None and self._clock is not site.clock:
                 self._clock = site.clock
-                self._since_ns = self._clock.now_ns()
+                self._machine.since_ns = self._clock.now_ns()
+            self._rng = self._rng_given or site.rng
             self._events = self._events or site.events
-            self._name = self._name or site.dependency
+            if not self._machine.name:
+                self._machine.name = site.dependency
+                self._machine.publish()  # an error names it
             self._site = site
+
+    def shortcut(self, site: Site) -> Shortcut | None:
+        """What the drivers of ``site`` may look at; None when they read another clock."""
+        return self._shortcut if self._clock is site.clock else None
 
     def enter(self, call: CallRef | None = None) -> Permit:
         """A permit for one call; hand it to :meth:`leave`.
 
         Raises:
-            CircuitOpenError: the breaker is open, or half-open with all its probes under way.
+            CircuitOpenError: the breaker is open, or half-open with all its probes under way, or closed again and
+                letting only a share of the calls in.
         """
-        return self._closed or self._knock(call)
+        permit: Permit | None = self._shortcut.permit
+        return permit if permit is not None else self._knock(call)
 
     def leave(self, permit: Permit, fault: Fault | None = None, call: CallRef | None = None) -> None:
         """Say how the call ended: None is a success."""
-        if permit > 0:
-            if fault is not None:
-                weight = self._weight(fault)
-                if weight > 0:
-                    self._count(permit, weight, call)
-            elif self._failures:
-                with self._lock:
-                    if permit == self._closed:
-                        self._failures = 0.0
+        if fault is None:
+            if not self._shortcut.heeds_success:
+                return
+            failure: int | None = 0
         else:
-            self._settle(permit, fault, call)
+            failure = units(self._weight(fault)) or None
+        with self._lock:
+            news = self._machine.settle(permit, failure, self._clock.now_ns(), self._rng)
+        if news is not None:
+            self._tell(news, call)
 
     def reset(self) -> None:
-        """Close it and forget the failures in a row; outcomes of calls under way are dropped."""
+        """Close it and forget the failures, whoever holds it open; outcomes of calls under way are dropped."""
         with self._lock:
-            news = self._move(BreakerState.CLOSED, "reset")
+            news = self._machine.close("reset", self._clock.now_ns(), ramp=False)
         self._tell(news, None)
 
     def force_open(self) -> None:
-        """Refuse every call until :meth:`reset`."""
+        """Refuse every call until :meth:`reset`, as though the dependency had failed: it counts as an opening."""
         with self._lock:
-            news = self._move(BreakerState.OPEN, "forced")
-            self._open_until_ns = None
+            news = self._machine.hold("forced", self._clock.now_ns())
         self._tell(news, None)
+
+    def isolate(self) -> None:
+        """Refuse every call until :meth:`reset`, on purpose: for the time of a maintenance; it counts as no opening."""
+        with self._lock:
+            news = self._machine.hold("isolated", self._clock.now_ns())
+        self._tell(news, None)
+
+    def allow_probe(self) -> bool:
+        """Let an open breaker go half-open before its time, because something else saw the dependency alive.
+
+        For a background check that asks the dependency past the breaker: when it was answered, the next call may be
+        the probe. One that is held open stays as it is.
+
+        Returns:
+            whether the breaker is half-open now.
+        """
+        with self._lock:
+            news = self._machine.allow_probe(self._clock.now_ns())
+            allowed = self._machine.state is BreakerState.HALF_OPEN
+        self._tell(news, None)
+        return allowed
 
     @property
     def state(self) -> BreakerState:
         """The state now. An open breaker whose time is over is open until the next call asks."""
-        return self._state
+        return self._machine.state
 
     def snapshot(self) -> BreakerSnapshot:
         """Everything about it, at one moment."""
         with self._lock:
-            now = self._clock.now_ns()
-            state = self._state
-            is_open = state is BreakerState.OPEN
-            until = self._open_until_ns
-            ago = None if self._last_failure_ns is None else now - self._last_failure_ns
-            return BreakerSnapshot(
-                state=state,
-                failures=self._failures,
-                successes=self._successes,
-                probes=sum(end > now for end in self._probes.values()),
-                time_in_state=(now - self._since_ns) / NS_PER_SECOND,
-                retry_after=max(0, until - now) / NS_PER_SECOND if is_open and until is not None else None,
-                forced=is_open and until is None,
-                last_failure_at=None if ago is None else (self._clock.wall_ns() - ago) / NS_PER_SECOND,
-                openings=self._openings,
-                openings_last_hour=sum(opened > now - _HOUR_NS for opened in self._opened_ns),
-                open_seconds=(self._open_ns + self._not_closed_ns(now)) / NS_PER_SECOND,
-                generation=self._generation,
+            return self._machine.snapshot(self._clock.now_ns(), self._clock.wall_ns())
+
+    # --- used alone -------------------------------------------------------------------------------------------------
+
+    def __call__(self, fn: Callable[P, R]) -> Callable[P, R]:
+        """Decorate ``fn``: a sync function, an async function or an async generator function. Its type stays."""
+        return self._alone()(fn)
+
+    def call(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call ``fn(*args, **kwargs)``; gives what the decorated ``fn`` would."""
+        return self._alone().call(fn, *args, **kwargs)
+
+    def admit(self) -> Admission[Permit]:
+        """``with breaker.admit():`` or ``async with breaker.admit():``; one for each entry.
+
+        Raises:
+            CircuitOpenError: on entering, as :meth:`enter` does.
+        """
+        return Admission(self)
+
+    def admitted(self, **demand: Any) -> Permit:  # noqa: ANN401, ARG002
+        """A permit, for an admission."""
+        return self.enter()
+
+    async def admitted_async(self, **demand: Any) -> Permit:  # noqa: ANN401, ARG002
+        """A permit, for an admission; it never waits."""
+        return self.enter()
+
+    def first_item(self, permit: Permit) -> None:
+        """Nothing: a stream is a success when it ends, not when it begins."""
+
+    def _alone(self) -> Pipeline:
+        """A pipeline of nothing but this breaker."""
+        if self._pipeline is None:
+            from holdfast.core.pipeline import Pipeline  # noqa: PLC0415  a pipeline is made of policies like this one
+
+            self._pipeline = Pipeline(
+                self,
+                name=self._machine.name or "call",
+                dependency=self._machine.name,
+                clock=self._clock,
+                events=self._events,
             )
+        return self._pipeline
+
+    # ----------------------------------------------------------------------------------------------------------------
 
     def _weight(self, fault: Fault) -> float:
         if fault.kind is FaultKind.CANCELLED:
@@ -254,107 +244,44 @@ class CircuitBreaker:
         return (fault.weight or 1.0) if fault.kind in self.options.expected else 0.0
 
     def _knock(self, call: CallRef | None) -> Permit:
-        """Enter a breaker that is not closed."""
-        news = None
-        retry_after: float | None = None
+        """Enter where the shortcut holds no permit."""
+        machine, shown = self._machine, self._shortcut
+        generation = machine.permit.generation
+        now = self._clock.now_ns()
+        if machine.timed:
+            return Permit(generation, now)
+        listened = self._events is not None and self._events.active
+        if now < shown.shut_until_ns and not listened:
+            raise shown.refusal(now)
         with self._lock:
             now = self._clock.now_ns()
-            if self._state is BreakerState.OPEN and self._open_until_ns is not None:
-                left = self._open_until_ns - now
-                if left <= 0:
-                    news = self._move(BreakerState.HALF_OPEN, "recovery_timeout")
-                else:
-                    retry_after = left / NS_PER_SECOND
-            permit = self._grant(now)
-            state = self._state
+            permit, news = machine.ask(now)
+            why = machine.held or machine.state.value
+            state = machine.state
+            wait_ns = machine.retry_after_ns(now)
         self._tell(news, call)
-        if permit:
+        if permit is not None:
             return permit
-        self._refused(state, retry_after, call)
-        what = "is open" if state is BreakerState.OPEN else "is half-open and its probes are under way"
-        when = f"; it lets a probe through in {retry_after:.1f} s" if retry_after is not None else ""
-        raise CircuitOpenError(
-            f"{self._name or 'The dependency'} keeps failing and is not called: its circuit breaker {what}{when}.",
-            dependency=self._name,
-            retry_after=retry_after,
-        )
+        if self._events is not None and listened:
+            wait = None if wait_ns is None else wait_ns / NS_PER_SECOND
+            shadow = self.options.shadow
+            self._events.emit(BreakerRejected(**self._stamp(call), state=state, retry_after=wait, shadow=shadow))
+        if self.options.shadow:
+            return _OUTSIDE
+        raise refusal(machine.name, why, wait_ns)
 
-    def _grant(self, now: int) -> Permit:
-        """A permit, or 0. Under the lock."""
-        if self._state is BreakerState.HALF_OPEN:
-            for probe in [each for each, end in self._probes.items() if end <= now]:
-                del self._probes[probe]
-            if len(self._probes) < self.options.half_open_max_calls:
-                probe = next(self._probe_numbers)
-                self._probes[probe] = now + self._lease_ns
-                return probe
-        return self._closed  # another thread closed it while we waited for the lock; 0 when not
-
-    def _count(self, permit: Permit, weight: float, call: CallRef | None) -> None:
-        """A failure of a call that was let in while closed."""
-        news = None
-        with self._lock:
-            if permit != self._closed:
-                return
-            self._failures += weight
-            self._last_failure_ns = self._clock.now_ns()
-            if self._failures >= self.options.failure_threshold - _ROUNDING:
-                news = self._move(BreakerState.OPEN, "failures")
-        self._tell(news, call)
-
-    def _settle(self, probe: Permit, fault: Fault | None, call: CallRef | None) -> None:
-        """The end of a probe."""
-        news = None
-        with self._lock:
-            if self._probes.pop(probe, None) is None:
-                return  # its lease ran out, or the breaker moved on without it
-            if fault is None:
-                self._successes += 1
-                if self._successes >= self.options.success_threshold:
-                    news = self._move(BreakerState.CLOSED, "probes_succeeded")
-            elif self._weight(fault) > 0:
-                self._last_failure_ns = self._clock.now_ns()
-                news = self._move(BreakerState.OPEN, "probe_failed")
-        self._tell(news, call)
-
-    def _move(self, to: BreakerState, reason: str) -> tuple[BreakerState, BreakerState, str, int]:
-        """Change the state, and begin a new generation. Under the lock; gives what is to be told after it."""
-        now = self._clock.now_ns()
-        before = self._state
-        if before is BreakerState.CLOSED:
-            self._not_closed_since_ns = now
-        elif to is BreakerState.CLOSED:
-            self._open_ns += self._not_closed_ns(now)
-        self._generation += 1
-        self._state = to
-        self._since_ns = now
-        self._failures = 0.0
-        self._successes = 0
-        self._probes.clear()
-        self._open_until_ns = now + self._recovery_ns
-        if to is BreakerState.OPEN:
-            self._openings += 1
-            self._opened_ns.append(now)
-        self._closed = self._generation if to is BreakerState.CLOSED else 0
-        return before, to, reason, self._generation
-
-    def _not_closed_ns(self, now: int) -> int:
-        return 0 if self._state is BreakerState.CLOSED else now - self._not_closed_since_ns
-
-    def _tell(self, news: tuple[BreakerState, BreakerState, str, int] | None, call: CallRef | None) -> None:
+    def _tell(self, news: News | None, call: CallRef | None) -> None:
         """Emit a transition, after the lock is released."""
         if news is not None and self._events is not None and self._events.active:
             before, to, reason, generation = news
+            fields = self._stamp(call)
+            shadow = self.options.shadow
             self._events.emit(
                 BreakerTransition(
-                    **self._stamp(call), from_state=before, to_state=to, reason=reason, generation=generation
+                    **fields, from_state=before, to_state=to, reason=reason, generation=generation, shadow=shadow
                 )
             )
 
-    def _refused(self, state: BreakerState, retry_after: float | None, call: CallRef | None) -> None:
-        if self._events is not None and self._events.active:
-            self._events.emit(BreakerRejected(**self._stamp(call), state=state, retry_after=retry_after))
-
     def _stamp(self, call: CallRef | None) -> Stamp:
         pipeline = "" if self._site is None else self._site.pipeline
-        return stamp(self._clock, call, pipeline=pipeline, policy=self.label, dependency=self._name)
+        return stamp(self._clock, call, pipeline=pipeline, policy=self.label, dependency=self._machine.name)

@@ -7,51 +7,72 @@ sqlite3 without importing any of them. What nobody knows counts against the depe
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from holdfast.core._fault_tables import (
-    BY_CODE,
+    ANY_PROVIDER,
     BY_ERRNO,
+    BY_MONGO,
     BY_SQLITE,
     BY_STATUS,
     BY_TYPE,
     CLIENT_ERROR,
+    PROVIDERS,
     SERVER_ERROR,
     UNKNOWN,
+    Provider,
     Verdict,
 )
 from holdfast.core.clock import NS_PER_SECOND, SYSTEM_CLOCK, Clock
 from holdfast.core.faults import WEIGHTS, Fault, FaultKind
-from holdfast.errors import RejectedError, RetriesExhaustedError
+from holdfast.errors import ConfigError, RejectedError, RetriesExhaustedError, UnacceptableResultError
 
 __all__ = ["WEIGHTS", "Fault", "FaultKind", "classify"]
 
 _MAX_CAUSES = 8
+_LONGEST_BODY = 65_536
 
 
-def classify(exc: BaseException, *, clock: Clock = SYSTEM_CLOCK) -> Fault:
+def classify(exc: BaseException, *, clock: Clock = SYSTEM_CLOCK, provider: str | None = None) -> Fault:
     """What ``exc`` means for a retry, a breaker, a fallback and a reader of logs.
 
     Args:
         exc: anything that a call raised.
         clock: tells the time when a ``Retry-After`` names a date and the response does not say when it was sent.
+        provider: whose codes to go by: openai, azure, anthropic, gemini, voyage or cohere; all of them by default.
+
+    Raises:
+        ConfigError: the provider is unknown.
     """
-    return _classify(exc, clock, _MAX_CAUSES)
+    if provider is not None and provider not in PROVIDERS:
+        raise ConfigError("provider", provider, f"must be one of {', '.join(PROVIDERS)}")
+    return _classify(exc, clock, ANY_PROVIDER if provider is None else PROVIDERS[provider], _MAX_CAUSES)
 
 
-def _classify(exc: BaseException, clock: Clock, depth: int) -> Fault:
+def _classify(exc: BaseException, clock: Clock, provider: Provider, depth: int) -> Fault:
+    if isinstance(exc, UnacceptableResultError) and isinstance(exc.fault, Fault):
+        return replace(exc.fault, cause=exc)
+    if isinstance(exc, RejectedError):
+        return Fault(
+            kind=FaultKind.OVERLOADED,
+            transient=False,
+            weight=WEIGHTS[FaultKind.OVERLOADED],
+            retry_after=exc.retry_after,
+            safe_to_replay=True,
+            cause=exc,
+        )
     headers = _headers(exc)
     retry_after = _retry_after(headers, clock) if headers is not None else None
-    if isinstance(exc, RejectedError):
-        retry_after = exc.retry_after
-    verdict = _by_content(exc, retry_after) or _by_type(exc)
+    verdict = _by_content(exc, provider, retry_after) or _by_type(exc)
     inner = _inner(exc)
     if inner is not None and depth > 0 and (verdict is None or verdict.kind is FaultKind.CONNECT):
         # An unknown wrapper, or a "connection error" that does not say whether anything was sent: ask the cause.
-        below = _classify(inner, clock, depth - 1)
+        below = _classify(inner, clock, provider, depth - 1)
         if verdict is None:
             verdict = Verdict(below.kind, below.transient, below.safe_to_replay)
             retry_after = below.retry_after if retry_after is None else retry_after
@@ -75,20 +96,24 @@ def _classify(exc: BaseException, clock: Clock, depth: int) -> Fault:
     )
 
 
-def _by_content(exc: BaseException, retry_after: float | None) -> Verdict | None:  # noqa: PLR0911  a list of rules
+def _by_content(  # noqa: PLR0911  a list of rules
+    exc: BaseException, provider: Provider, retry_after: float | None
+) -> Verdict | None:
     """By an error code, else by an HTTP status."""
     status = _status(exc)
-    for code in _codes(exc):
+    body = _body(exc)
+    for row_status, fragment, verdict in provider.texts:
+        if status == row_status and fragment in str(body):
+            return verdict
+    for code in _codes(exc, body):
         if code == "enforced_spend_limit_reached" and retry_after is not None:
             return BY_STATUS[429]  # a limit that ends by itself says when
-        if code == "RESOURCE_EXHAUSTED" and "PerDay" in str(_read(exc, "body")):
-            return BY_CODE["insufficient_quota"]
-        if (verdict := BY_CODE.get(code)) is not None:
-            return verdict
+        if (known := provider.codes.get(code)) is not None:
+            return known
     if status is None:
         return None
-    if (verdict := BY_STATUS.get(status)) is not None:
-        return verdict
+    if (known := BY_STATUS.get(status)) is not None:
+        return known
     if status >= 500:
         return SERVER_ERROR
     if status >= 300:
@@ -104,7 +129,7 @@ def _by_type(exc: BaseException) -> Verdict | None:
             return _by_sqlite(exc) or BY_TYPE.get((module, cls.__name__))
         verdict = BY_TYPE.get((module, cls.__name__))
         if verdict is not None:
-            return verdict
+            return (BY_MONGO.get(_read_int(exc, "code") or 0) or verdict) if module == "pymongo" else verdict
         if cls is OSError:
             return BY_ERRNO.get(_read_int(exc, "errno") or 0)
     return None
@@ -120,7 +145,7 @@ def _by_sqlite(exc: BaseException) -> Verdict | None:
 def _inner(exc: BaseException) -> BaseException | None:
     """What ``exc`` stands for: its declared cause, or the gravest member of a group."""
     if isinstance(exc, BaseExceptionGroup):
-        members = [(each, _classify(each, SYSTEM_CLOCK, 0)) for each in exc.exceptions]
+        members = [(each, _classify(each, SYSTEM_CLOCK, ANY_PROVIDER, 0)) for each in exc.exceptions]
         return next((each for each, fault in members if not fault.transient), members[0][0])
     return exc.__cause__
 
@@ -135,9 +160,24 @@ def _status(exc: BaseException) -> int | None:
     return None
 
 
-def _codes(exc: BaseException) -> Iterator[str]:
-    """Error codes, the most telling first."""
+def _body(exc: BaseException) -> object:
+    """The body of the response: parsed by the SDK, or what a client of HTTP has read; nothing is read here."""
     body = _read(exc, "body")
+    if body is not None:
+        return body
+    content = _read(_read(exc, "response"), "_content")  # asking for `content` could read from the network
+    if not isinstance(content, bytes) or len(content) > _LONGEST_BODY:
+        return None
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
+def _codes(exc: BaseException, body: object) -> Iterator[str]:
+    """Error codes, the most telling first."""
+    if isinstance(body, list) and body:  # Gemini's streams wrap the error in a list
+        body = body[0]
     error = body.get("error") if isinstance(body, Mapping) else None
     for holder in (error, body):
         if isinstance(holder, Mapping):

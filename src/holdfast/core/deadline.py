@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
+from holdfast.core._alone import Alone
 from holdfast.core._options import positive
 from holdfast.core.clock import SYSTEM_CLOCK, Clock, to_ns
 
@@ -21,8 +23,8 @@ __all__ = ["Deadline", "deadline_ns", "deadline_scope", "remaining_ns"]
 CURRENT: ContextVar[int | None] = ContextVar("holdfast_deadline_ns", default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadline:
+@dataclass(frozen=True, kw_only=True)
+class Deadline(Alone):
     """A policy: the whole call, with its retries, waits and fallbacks, ends after ``seconds``.
 
     Async code is cancelled when the time is up, and the caller gets ``DeadlineExceededError``. Running sync code cannot
@@ -39,7 +41,7 @@ class Deadline:
     def __post_init__(self) -> None:
         positive("seconds", self.seconds)
 
-    @property
+    @cached_property
     def ns(self) -> int:
         """The limit in nanoseconds."""
         return to_ns(self.seconds)

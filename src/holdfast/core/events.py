@@ -23,13 +23,35 @@ __all__ = [
     "AttemptTimedOut",
     "BreakerRejected",
     "BreakerTransition",
+    "BudgetRefused",
+    "BulkheadRejected",
     "CallFailed",
     "CallSucceeded",
     "DeadlineExceeded",
     "Event",
     "Events",
     "FallbackUsed",
+    "FlightShared",
+    "FlightsFull",
+    "HedgeLoserLeft",
+    "HedgeRefused",
+    "HedgeStarted",
+    "HedgeWon",
+    "LastGoodGiven",
+    "LastGoodMissing",
+    "LimitChanged",
+    "LimitRejected",
+    "QueueDropped",
+    "QueueEntered",
+    "QueueRefused",
+    "QueueStarted",
+    "QuotaLow",
+    "QuotaRejected",
+    "RateAdjusted",
+    "RateLimitWaited",
+    "RateLimited",
     "RetriesExhausted",
+    "RetriesSwitched",
     "RetryScheduled",
     "RetrySucceeded",
     "correlation_id",
@@ -133,23 +155,93 @@ class BreakerTransition(Event):
 
     Attributes:
         from_state, to_state: ``"closed"``, ``"open"`` or ``"half_open"``.
-        reason: ``"failures"``, ``"recovery_timeout"``, ``"probe_failed"``, ``"probes_succeeded"``, ``"forced"`` or
-            ``"reset"``.
+        reason: ``"failures"``, ``"failure_rate"``, ``"slow_call_rate"``, ``"recovery_timeout"``, ``"probe_allowed"``,
+            ``"probe_failed"``, ``"probe_slow"``, ``"probes_succeeded"``, ``"forced"``, ``"isolated"`` or ``"reset"``.
         generation: grows by one with every transition of this breaker.
+        shadow: whether the breaker only counts, and refuses nothing.
     """
 
     from_state: str
     to_state: str
     reason: str
     generation: int
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerRejected(Event):
-    """A breaker refused a call; ``state`` is ``"open"`` or ``"half_open"``."""
+    """A breaker refused a call.
+
+    Attributes:
+        state: ``"open"``, ``"half_open"``, or ``"closed"`` when it lets a growing share of the calls in again.
+        retry_after: seconds after which a new try makes sense, where that is known.
+        shadow: whether it only would have refused it: the call was made.
+    """
 
     state: str
     retry_after: float | None
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimited(Event):
+    """A rate limiter refused a call.
+
+    Attributes:
+        limit: what left no room: ``"request"``, ``"token"``, ``"window"``, or ``"hold"`` for a Retry-After.
+        cost: what the call asked for, in the limiter's unit.
+        low: whether its priority is below those that have a share of their own.
+        retry_after: seconds until there is room.
+    """
+
+    limit: str
+    cost: float
+    low: bool
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimitWaited(Event):
+    """A rate limiter let a call in that had waited in line for ``waited_ns``; ``cost`` as in :class:`RateLimited`."""
+
+    waited_ns: int
+    cost: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateAdjusted(Event):
+    """An adaptive limiter changed its rate, in requests a minute.
+
+    Attributes:
+        from_rate, to_rate: before and after.
+        reason: ``"throttled"`` (a 429), ``"failures"``, ``"successes"`` or ``"reset"``.
+    """
+
+    from_rate: float
+    to_rate: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaRejected(Event):
+    """A quota refused a call: ``cost`` is more than is ``remaining``; the next period begins in ``retry_after`` s."""
+
+    cost: float
+    remaining: float
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaLow(Event):
+    """The headroom of a quota fell below its alert, once a period.
+
+    Attributes:
+        headroom_percent: what is left of the allowance, in percent.
+        runs_out_in: seconds until it is used up at the present rate; None when it lasts.
+    """
+
+    headroom_percent: float
+    runs_out_in: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +282,205 @@ class CallFailed(Event):
     duration_ns: int
     kind: str
     error_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetRefused(Event):
+    """A retry budget refused a repetition.
+
+    Attributes:
+        kind: ``"retry"`` or ``"hedge"``.
+        reason: ``"share"`` or ``"switched_off"`` (the values of ``BudgetRefusal``).
+    """
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetriesSwitched(Event):
+    """A retry budget switched the repetitions of its target off, or on again.
+
+    Attributes:
+        on: whether repetitions are granted from now on.
+        retry_ratio: the retries that were asked for over the requests, in the budget's ``switch_window``.
+    """
+
+    on: bool
+    retry_ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HedgeStarted(Event):
+    """A second call of the same thing was started while the first one runs, or because it failed.
+
+    Attributes:
+        hedge: 1 for the first call beside the original one.
+        reason: ``"late"`` or ``"failed"``.
+        waited_ns: since the original call began.
+    """
+
+    hedge: int
+    reason: str
+    waited_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HedgeRefused(Event):
+    """A hedge was due and was not made; ``reason`` is one of the values of ``HedgeRefusal``."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HedgeWon(Event):
+    """A hedge answered first.
+
+    Attributes:
+        hedge: which one, from 1.
+        waited_ns: since the original call began.
+    """
+
+    hedge: int
+    waited_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HedgeLoserLeft(Event):
+    """A call that was cancelled because another one answered first goes on all the same; nobody waits for it.
+
+    Attributes:
+        hedge: which one; 0 is the original call.
+        lingered_ns: since it was cancelled.
+    """
+
+    hedge: int
+    lingered_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightShared(Event):
+    """A call joined an identical one that was under way; ``waiting`` callers share it now, this one included."""
+
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightsFull(Event):
+    """A call was made by itself, because ``flights`` different ones are under way, which is the limit."""
+
+    flights: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastGoodGiven(Event):
+    """An older result was given in the place of a failed call.
+
+    Attributes:
+        age_ns: how old it is.
+        kind: the kind of the fault that made it necessary.
+    """
+
+    age_ns: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastGoodMissing(Event):
+    """A call failed and no older result can be given.
+
+    Attributes:
+        expired: whether there was one, and it was too old.
+        kind: the kind of the fault.
+    """
+
+    expired: bool
+    kind: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkheadRejected(Event):
+    """A bulkhead refused a call.
+
+    Attributes:
+        reason: ``"full"``, or ``"max_wait"`` when it had waited that long.
+        max_concurrent: the bulkhead's limit.
+        waiting: callers in its line.
+    """
+
+    reason: str
+    max_concurrent: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitChanged(Event):
+    """An adaptive concurrency limit moved from ``previous`` to ``limit``; ``baseline_ns`` is the latency it aims at."""
+
+    limit: int
+    previous: int
+    baseline_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitRejected(Event):
+    """An adaptive concurrency limit refused a call: ``inflight`` are under way and ``limit`` is allowed."""
+
+    limit: int
+    inflight: int
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueEntered(Event):
+    """A request waits in the queue; ``waiting`` and ``waiting_bytes`` include it."""
+
+    priority: int
+    size: int
+    waiting: int
+    waiting_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStarted(Event):
+    """A request's turn has come, after ``waited_ns``."""
+
+    priority: int
+    waited_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRefused(Event):
+    """A request was not let into the queue.
+
+    Attributes:
+        priority: the request's.
+        reason: ``"full"``, ``"memory"``, ``"expired"`` (its deadline had passed), ``"closed"``, or ``"busy"`` (it
+            was not to wait).
+        waiting: requests in the queue.
+        retry_after: seconds after which there may be room, where that is known.
+    """
+
+    priority: int
+    reason: str
+    waiting: int
+    retry_after: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueDropped(Event):
+    """A request left the queue without its turn.
+
+    Attributes:
+        priority: the request's.
+        reason: ``"evicted"``, ``"expired"``, ``"overload"``, ``"max_wait"``, ``"closed"``, or ``"abandoned"`` when its
+            caller gave up.
+        waited_ns: how long it had waited.
+    """
+
+    priority: int
+    reason: str
+    waited_ns: int
 
 
 EventT = TypeVar("EventT", bound=Event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from holdfast.core._alone import Alone
 from holdfast.core.faults import Fault, FaultKind
 from holdfast.errors import ConfigError
 
@@ -16,7 +17,7 @@ FALLBACK_KINDS = frozenset(FaultKind) - {FaultKind.BUG, FaultKind.CANCELLED, Fau
 """What an alternative may help against: all but a bug, a cancellation, and a request that is wrong everywhere."""
 
 
-class Fallback:
+class Fallback(Alone):
     """A policy: when the call fails, the alternatives are asked in order, with the same arguments.
 
     The first that answers wins. When all fail the caller gets the error of the call itself, with a note for each
@@ -29,8 +30,6 @@ class Fallback:
     """
 
     label: ClassVar[str] = "fallback"
-
-    __slots__ = ("alternatives", "kinds")
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """The shapes that policies have, apart from what any of them does.
 
 - A **gate** lets a call in or refuses it at once, and hears how it ended. It never waits and does no I/O.
+- A **waiter** is a gate that may also answer with a place in line; the driver waits for it.
 - A **loop** takes one pure decision after a failure: again, or not (:mod:`~holdfast.core.retry`,
   :mod:`~holdfast.core.fallback`).
 - A **scope** bounds the time of what it encloses (:mod:`~holdfast.core.deadline`, :mod:`~holdfast.core.timeout`).
@@ -15,14 +16,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from holdfast.core.events import Events, correlation_id
 from holdfast.core.faults import Fault, hand_back
+from holdfast.errors import RejectedError
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from holdfast.core.clock import Clock
 
-__all__ = ["CallRef", "Gate", "GateStack", "Site", "Stamp", "stamp"]
+__all__ = [
+    "CallRef",
+    "Gate",
+    "GateStack",
+    "HasShortcut",
+    "Shortcut",
+    "Site",
+    "Stamp",
+    "Wait",
+    "Waiter",
+    "shortcut_of",
+    "stamp",
+]
 
 
 class CallRef(Protocol):
@@ -96,6 +110,79 @@ class Gate(Protocol):
     def snapshot(self) -> object:
         """Its state now, as a frozen dataclass."""
         ...
+
+
+@runtime_checkable
+class Wait(Protocol):
+    """A place in line: what a waiter gives when it has no permit yet. The driver waits on it, once."""
+
+    def wait(self) -> Any:  # noqa: ANN401
+        """Block the thread until the permit is there, and give it; or raise what refuses it.
+
+        It ends by the deadline that the context names, at the latest.
+        """
+        ...
+
+    async def wait_async(self) -> Any:  # noqa: ANN401
+        """Let the task wait for the permit. A task that is cancelled leaves the line, and holds nothing."""
+        ...
+
+
+@runtime_checkable
+class Waiter(Gate, Protocol):
+    """A gate that a pipeline may wait at.
+
+    ``enter`` never waits, here as everywhere: it is for those who have somewhere else to go.
+    """
+
+    def ask(self, call: CallRef | None = None) -> Any:  # noqa: ANN401
+        """A permit, or a :class:`Wait` for one; or raise a ``RejectedError``. Never waits by itself."""
+        ...
+
+
+def _refusal(now_ns: int) -> RejectedError:  # noqa: ARG001
+    return RejectedError("The call was refused.")
+
+
+class Shortcut:
+    """What a gate shows to the drivers, so that a call to which it has nothing to say need not ask it.
+
+    Everything here may change at any moment, in another thread; each field alone is always true.
+
+    Attributes:
+        permit: what anybody who comes now gets, or None: ask ``enter``.
+        heeds_success: whether ``leave`` must hear of a success.
+        shut_until_ns: until when on the site's clock every call is refused, or 0: ask ``enter``.
+        refusal: makes the error for a call that is refused at the given time; for one that nobody listens to.
+    """
+
+    __slots__ = ("heeds_success", "permit", "refusal", "shut_until_ns")
+
+    def __init__(self, *, permit: object = None, heeds_success: bool = True) -> None:
+        self.permit: Any = permit
+        self.heeds_success = heeds_success
+        self.shut_until_ns = 0
+        self.refusal: Callable[[int], RejectedError] = _refusal
+
+
+@runtime_checkable
+class HasShortcut(Gate, Protocol):
+    """A gate that shows a shortcut."""
+
+    def shortcut(self, site: Site) -> Shortcut | None:
+        """The shortcut, or None where the drivers of ``site`` must ask the gate."""
+        ...
+
+
+def shortcut_of(gate: Gate | None, site: Site) -> Shortcut:
+    """What the drivers look at: the gate's shortcut, one that always asks, or one for no gate that never does."""
+    if gate is None:
+        return Shortcut(permit=_ANYBODY, heeds_success=False)
+    shortcut = gate.shortcut(site) if isinstance(gate, HasShortcut) else None
+    return Shortcut() if shortcut is None else shortcut
+
+
+_ANYBODY = object()
 
 
 class GateStack:

@@ -9,23 +9,35 @@ so that clients spread out even when every one of them waits the longest:
   "Exponential Backoff and Jitter", AWS Architecture Blog, 2015; the cap bounds the range here, not the draw);
 - ``"proportional"``: the delay times a number between 0.75 and 1.25, the longest being the cap;
 - ``"none"``.
+
+Alone it is a decorator, a ``call``, and a loop, with a state of its own for each loop::
+
+    for attempt in Retry():
+        with attempt:
+            answer = client.ask(question)
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
+from holdfast.core._alone import Alone
 from holdfast.core._options import at_least, not_negative, whole
-from holdfast.core.clock import NS_PER_SECOND, to_ns
-from holdfast.core.faults import Fault, FaultKind
-from holdfast.errors import ConfigError
+from holdfast.core.clock import NS_PER_SECOND, SYSTEM_CLOCK, Clock, to_ns
+from holdfast.core.faults import WEIGHTS, Fault, FaultKind
+from holdfast.errors import ConfigError, UnacceptableResultError
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+    from holdfast.core.events import Events
+    from holdfast.core.loop import Attempt, Attempting
+    from holdfast.core.retry_budget import RetryBudget
 
 __all__ = ["GiveUp", "Jitter", "Retry"]
 
@@ -33,6 +45,18 @@ Jitter: TypeAlias = Literal["equal", "full", "decorrelated", "proportional", "no
 
 _RETRY_AFTER_SPREAD = 0.1  # clients that were told the same time come back over a tenth more of it
 _PROPORTION = 0.25
+_PASSING = frozenset(
+    {
+        FaultKind.THROTTLED,
+        FaultKind.OVERLOADED,
+        FaultKind.TRANSIENT,
+        FaultKind.CONNECT,
+        FaultKind.TIMEOUT,
+        FaultKind.TRUNCATED,
+        FaultKind.MALFORMED,
+        FaultKind.EMPTY,
+    }
+)
 
 
 class GiveUp(StrEnum):
@@ -48,10 +72,14 @@ class GiveUp(StrEnum):
     """The wait would not end before the deadline."""
     RETRY_AFTER_TOO_LONG = "retry_after_too_long"
     """The dependency asked for a longer wait than ``max_retry_after``."""
+    NO_BUDGET = "no_budget"
+    """The retry budget of the target grants none."""
+    REFUSED = "refused"
+    """A gate, such as a breaker that this failure opened, would refuse it after the wait."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retry:
+@dataclass(frozen=True, kw_only=True)
+class Retry(Alone):
     """A policy: make a call again that failed in a way that may pass.
 
     The caller gets ``RetriesExhaustedError`` when attempts are used up, ``DeadlineExceededError`` when the next wait
@@ -69,6 +97,10 @@ class Retry:
         never_on: exception types not to retry; wins over ``retry_on``.
         idempotent: False for a call that must not run twice: made again only after a fault that is safe to replay.
         backoff: seconds before repetition 1, 2, ... in the place of the formula; capped and jittered like it.
+        on_result: looks at each result, and says what is wrong with it: False or None is nothing, True a passing
+            fault, a ``FaultKind`` or ``Fault`` what sort. The attempt then failed with ``UnacceptableResultError``,
+            for the breaker too. It does not see the items of a stream.
+        budget: the retry budget of the target; shared by everything that calls the target.
     """
 
     label: ClassVar[str] = "retry"
@@ -84,6 +116,8 @@ class Retry:
     never_on: tuple[type[BaseException], ...] = ()
     idempotent: bool = True
     backoff: Callable[[int], float] | None = None
+    on_result: Callable[[Any], bool | FaultKind | Fault | None] | None = None
+    budget: RetryBudget | None = None
 
     def __post_init__(self) -> None:
         whole("max_retries", self.max_retries, least=0)
@@ -102,6 +136,21 @@ class Retry:
         for name, types in (("retry_on", self.retry_on), ("never_on", self.never_on)):
             if not _exception_classes(types):
                 raise ConfigError(name, types, "must be a tuple of exception classes")
+
+    @classmethod
+    def for_embeddings(cls, **options: Any) -> Retry:  # noqa: ANN401
+        """Short calls, many of them: 3 retries from 0.5 s, at most 10 s. ``options`` override single values."""
+        return cls(**{"max_retries": 3, "initial_delay": 0.5, "max_delay": 10.0} | options)
+
+    @classmethod
+    def for_completions(cls, **options: Any) -> Retry:  # noqa: ANN401
+        """Long and costly calls: 2 retries from 1 s, at most 30 s."""
+        return cls(**{"max_retries": 2, "initial_delay": 1.0, "max_delay": 30.0} | options)
+
+    @classmethod
+    def for_agents(cls, **options: Any) -> Retry:  # noqa: ANN401
+        """One step of many: 3 attempts, from 0.1 s, doubling."""
+        return cls(**{"max_retries": 2, "initial_delay": 0.1, "base": 2.0} | options)
 
     def decide(
         self,
@@ -134,6 +183,54 @@ class Retry:
         if remaining_ns is not None and delay_ns >= remaining_ns:
             return GiveUp.NO_TIME
         return delay_ns
+
+    @cached_property
+    def judge(self) -> Callable[[Any], None] | None:
+        """Raises ``UnacceptableResultError`` for a result that ``on_result`` refuses; None when there is no such."""
+        verdict_of = self.on_result
+        if verdict_of is None:
+            return None
+
+        def judge(result: object) -> None:
+            verdict = verdict_of(result)
+            if verdict is None or verdict is False:
+                return
+            if isinstance(verdict, Fault):
+                fault = verdict
+            else:
+                kind = FaultKind.TRANSIENT if verdict is True else FaultKind(verdict)
+                fault = Fault(kind=kind, transient=kind in _PASSING, weight=WEIGHTS[kind])
+            raise UnacceptableResultError(f"on_result refuses the result: {fault.kind}.", result=result, fault=fault)
+
+        return judge
+
+    def loop(
+        self,
+        *,
+        name: str = "loop",
+        clock: Clock = SYSTEM_CLOCK,
+        rng: random.Random | None = None,
+        events: Events | None = None,
+    ) -> Attempting:
+        """``for attempt in retry.loop(...):``, as ``for attempt in retry:``, with another clock, hub or name.
+
+        Args:
+            name: the dependency's name in events and errors.
+            clock: the source of time.
+            rng: the source of jitter.
+            events: the hub that hears what happens.
+        """
+        from holdfast.core.loop import Attempting  # noqa: PLC0415  it stands on the drivers' side
+
+        return Attempting(self, name=name, clock=clock, rng=rng, events=events)
+
+    def __iter__(self) -> Iterator[Attempt]:
+        """``for attempt in retry:`` ``with attempt:`` the work; each loop counts by itself."""
+        return iter(self.loop())
+
+    def __aiter__(self) -> AsyncIterator[Attempt]:
+        """``async for attempt in retry:`` ``with attempt:`` the work."""
+        return aiter(self.loop())
 
     def delay_ns(self, attempt: int, *, rng: random.Random, previous_ns: int = 0) -> int:
         """The wait after ``attempt`` failed attempts in nanoseconds: backoff, cap, jitter; no Retry-After."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
+from holdfast.core._alone import Alone
 from holdfast.core._options import positive
 from holdfast.core.clock import to_ns
 
 __all__ = ["Timeout"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeout:
+@dataclass(frozen=True, kw_only=True)
+class Timeout(Alone):
     """A policy: each attempt ends after ``seconds``, or at the deadline if that is earlier.
 
     An async attempt is cancelled and fails with ``AttemptTimeoutError`` (``DeadlineExceededError`` when it was the
@@ -32,7 +34,7 @@ class Timeout:
     def __post_init__(self) -> None:
         positive("seconds", self.seconds)
 
-    @property
+    @cached_property
     def ns(self) -> int:
         """The limit in nanoseconds."""
         return to_ns(self.seconds)

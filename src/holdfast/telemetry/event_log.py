@@ -194,13 +194,16 @@ def _retries_exhausted(event: RetriesExhausted) -> _Line:
 
 
 def _breaker(event: BreakerTransition) -> _Line:
-    fields = {"from_state": event.from_state, "to_state": event.to_state, "reason": event.reason}
+    fields: dict[str, Any] = {"from_state": event.from_state, "to_state": event.to_state, "reason": event.reason}
+    if event.shadow:
+        fields["shadow"] = True  # it only counts: no call was refused
     return "warning" if event.to_state == "open" else "info", f"circuit breaker {event.to_state}", fields
 
 
 def _breaker_rejected(event: BreakerRejected) -> _Line:
     # At DEBUG: an open breaker refuses every call, and its opening was told.
-    return "debug", "circuit breaker refused a call", {"state": event.state, "retry_after": event.retry_after}
+    message = "circuit breaker would have refused a call" if event.shadow else "circuit breaker refused a call"
+    return "debug", message, {"state": event.state, "retry_after": event.retry_after}
 
 
 def _deadline(event: DeadlineExceeded) -> _Line:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.core.breaker import BreakerSnapshot, BreakerState, CircuitBreaker
+from holdfast.core.breaker import BreakerSnapshot, BreakerState, CircuitBreaker, Permit, RedFlag
 from holdfast.core.events import BreakerRejected, BreakerTransition, Events
 from holdfast.core.faults import WEIGHTS, Fault, FaultKind, hand_back
 from holdfast.core.policy import Gate, Site
@@ -36,7 +36,7 @@ def opened(**options: Any) -> tuple[CircuitBreaker, FakeClock, EventRecorder]:
     return breaker, clock, recorder
 
 
-def half_open(**options: Any) -> tuple[CircuitBreaker, FakeClock, int]:
+def half_open(**options: Any) -> tuple[CircuitBreaker, FakeClock, Permit]:
     breaker, clock, _ = opened(**options)
     clock.advance(15)
     return breaker, clock, breaker.enter()
@@ -255,15 +255,23 @@ def test_snapshot_says_everything() -> None:
     assert breaker.snapshot() == BreakerSnapshot(
         state=BreakerState.CLOSED,
         failures=2,
+        calls=0,
+        slow_calls=0,
         successes=0,
         probes=0,
         time_in_state=4,
         retry_after=None,
+        admitted_share=1,
         forced=False,
+        isolated=False,
+        shadow=False,
+        would_reject=0,
         last_failure_at=(clock.wall_ns() - 10**9) / 10**9,
         openings=0,
         openings_last_hour=0,
+        outages_last_hour=0,
         open_seconds=0,
+        mean_open_seconds=0,
         generation=1,
     )
     fail(breaker, 3)
@@ -271,15 +279,23 @@ def test_snapshot_says_everything() -> None:
     assert breaker.snapshot() == BreakerSnapshot(
         state=BreakerState.OPEN,
         failures=0,
+        calls=0,
+        slow_calls=0,
         successes=0,
         probes=0,
         time_in_state=5,
         retry_after=10,
+        admitted_share=0,
         forced=False,
+        isolated=False,
+        shadow=False,
+        would_reject=0,
         last_failure_at=(clock.wall_ns() - 5 * 10**9) / 10**9,
         openings=1,
         openings_last_hour=1,
+        outages_last_hour=1,
         open_seconds=5,
+        mean_open_seconds=5,
         generation=2,
     )
     clock.advance(11)
@@ -388,13 +404,13 @@ def test_real_threads_get_exactly_the_probe_cap(cap: int) -> None:
         breaker, clock, _ = opened(half_open_max_calls=cap)
         clock.advance(15)
         start = threading.Barrier(50)
-        granted: list[int] = []
+        granted: list[Permit] = []
         refused: list[CircuitOpenError] = []
 
         def rush(
             breaker: CircuitBreaker = breaker,
             start: threading.Barrier = start,
-            granted: list[int] = granted,
+            granted: list[Permit] = granted,
             refused: list[CircuitOpenError] = refused,
         ) -> None:
             start.wait(10)
@@ -431,13 +447,13 @@ def test_another_thread_may_close_it_meanwhile() -> None:
         """A lock that is got only after another thread has closed the breaker."""
 
         def __enter__(self) -> None:
-            breaker._move(BreakerState.CLOSED, "reset")
+            breaker._machine.close("reset", 0, ramp=False)
 
         def __exit__(self, *_: object) -> None:
             breaker._lock = threading.Lock()
 
     breaker._lock = Contended()  # type: ignore[assignment]
-    assert breaker.enter() == breaker.snapshot().generation
+    assert breaker.enter().generation == breaker.snapshot().generation
 
 
 def site(clock: FakeClock, events: Events, name: str = "p") -> Site:
@@ -481,20 +497,138 @@ def test_alone_without_events_or_name() -> None:
         breaker.enter()
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("failure_threshold", 0),
-        ("failure_threshold", float("nan")),
-        ("recovery_timeout", 0),
-        ("success_threshold", 0),
-        ("success_threshold", 1.5),
-        ("half_open_max_calls", 0),
-        ("probe_lease", -1),
-    ],
-)
-def test_options_out_of_range(field: str, value: Any) -> None:
-    """Each option out of its range is refused by name."""
-    with pytest.raises(ConfigError) as refused:
-        CircuitBreaker(**{field: value})
-    assert refused.value.field == field
+def test_isolated_is_on_purpose() -> None:
+    """``isolate`` refuses until ``reset``, says so, and counts as no opening and no outage."""
+    breaker, clock, recorder = make()
+    breaker.isolate()
+    with pytest.raises(CircuitOpenError, match=r"^store:x is not called: its circuit breaker was isolated") as refused:
+        breaker.enter()
+    assert refused.value.retry_after is None
+    assert recorder.of(BreakerRejected)[0].state == "open"
+    assert not breaker.allow_probe()
+    clock.advance(100)
+    snapshot = breaker.snapshot()
+    assert (snapshot.state, snapshot.isolated, snapshot.forced) == (BreakerState.OPEN, True, False)
+    assert (snapshot.openings, snapshot.open_seconds, snapshot.outages_last_hour) == (0, 0, 0)
+    breaker.reset()
+    breaker.enter()
+    assert [event.reason for event in recorder.of(BreakerTransition)] == ["isolated", "reset"]
+
+
+def test_holding_it_open_in_an_outage() -> None:
+    """Isolating ends the outage; forcing an open breaker is the same opening, forcing an isolated one another."""
+    breaker, clock, _ = opened()
+    clock.advance(2)
+    breaker.force_open()
+    clock.advance(3)
+    assert (breaker.snapshot().openings, breaker.snapshot().open_seconds) == (1, 5)
+    breaker.isolate()
+    clock.advance(10)
+    assert (breaker.snapshot().openings, breaker.snapshot().open_seconds) == (1, 5)
+    breaker.force_open()
+    clock.advance(1)
+    assert (breaker.snapshot().openings, breaker.snapshot().open_seconds) == (2, 6)
+
+
+def test_a_background_check_brings_the_probe_forward() -> None:
+    """``allow_probe`` makes an open breaker half-open before its time, and nothing else."""
+    breaker, _, recorder = make()
+    assert not breaker.allow_probe()
+    fail(breaker, 5)
+    assert breaker.allow_probe()
+    assert breaker.allow_probe()
+    breaker.leave(breaker.enter())
+    breaker.leave(breaker.enter())
+    assert breaker.snapshot().state is BreakerState.CLOSED
+    reasons = [event.reason for event in recorder.of(BreakerTransition)]
+    assert reasons == ["failures", "probe_allowed", "probes_succeeded"]
+    breaker.force_open()
+    assert not breaker.allow_probe()
+    assert breaker.snapshot().state is BreakerState.OPEN
+
+
+def test_red_flags() -> None:
+    """More than one outage an hour, or outages longer than 30 s in the mean, are flagged; failed probes are not."""
+    breaker, clock, _ = opened()
+    clock.advance(15)
+    breaker.leave(breaker.enter(), FAILURE)  # the same outage
+    clock.advance(15)
+    assert breaker.snapshot().red_flags == ()
+    clock.advance(1)
+    assert breaker.snapshot().red_flags == (RedFlag.LONG_OPEN,)
+    breaker.reset()
+    fail(breaker, 5)
+    assert breaker.snapshot().red_flags == (RedFlag.OPENS_OFTEN,)
+    assert breaker.snapshot().mean_open_seconds == 15.5
+    breaker.reset()
+    clock.advance(3599 - 31)
+    assert breaker.snapshot().red_flags == (RedFlag.OPENS_OFTEN,)
+    clock.advance(1)
+    assert breaker.snapshot().red_flags == ()
+    assert breaker.snapshot().mean_open_seconds == 15.5
+    clock.advance(31)
+    assert breaker.snapshot().mean_open_seconds == 0
+
+
+def test_the_cheap_ways_past_a_breaker_take_no_lock() -> None:
+    """A closed breaker's success, and an open one's refusal that nobody hears of, never touch the lock."""
+    breaker = CircuitBreaker(clock=FakeClock(), failure_threshold=1)
+
+    class Untouchable:
+        def __enter__(self) -> None:
+            raise AssertionError("the lock was taken")
+
+        def __exit__(self, *_: object) -> None: ...
+
+    lock = breaker._lock
+    breaker._lock = Untouchable()  # type: ignore[assignment]
+    breaker.leave(breaker.enter())
+    breaker._lock = lock
+    fail(breaker)
+    breaker._lock = Untouchable()  # type: ignore[assignment]
+    with pytest.raises(CircuitOpenError):
+        breaker.enter()
+
+
+def test_slow_probes_are_failures() -> None:
+    """Where slow calls count, a probe that succeeds too late opens it again."""
+    breaker, clock, recorder = make(window="count", window_calls=2, minimum_calls=2, slow_call_duration=1)
+    fail(breaker, 2)
+    clock.advance(15)
+    probe = breaker.enter()
+    clock.advance(1)
+    breaker.leave(probe)
+    assert recorder.of(BreakerTransition)[-1].reason == "probe_slow"
+    clock.advance(15)
+    for _ in range(2):
+        breaker.leave(breaker.enter())
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_slow_calls_open_it() -> None:
+    """Calls that take long enough, and are enough of all, open it though they succeed."""
+    breaker, clock, recorder = make(
+        window="time", window_seconds=60, minimum_calls=4, slow_call_duration=2, slow_call_rate=0.75
+    )
+    for duration in (1.9, 2, 3):
+        permit = breaker.enter()
+        clock.advance(duration)
+        breaker.leave(permit)
+    snapshot = breaker.snapshot()
+    assert (snapshot.calls, snapshot.slow_calls, snapshot.failures) == (3, 2, 0)
+    assert snapshot.slow_call_rate == pytest.approx(2 / 3)
+    assert snapshot.failure_rate == 0
+    permit = breaker.enter()
+    clock.advance(2)
+    breaker.leave(permit, FAILURE)  # a failure may be slow too
+    assert recorder.of(BreakerTransition)[0].reason == "slow_call_rate"
+
+
+def test_neutral_outcomes_are_not_in_the_window() -> None:
+    """A call that says nothing is neither a success nor a failure of a rate."""
+    breaker, _, _ = make(window="count", window_calls=4, minimum_calls=4)
+    fail(breaker, 9, CANCELLED)
+    fail(breaker, 1, TIMEOUT)
+    assert (breaker.snapshot().calls, breaker.snapshot().failure_rate) == (1, 0.5)
+    assert CircuitBreaker().snapshot().failure_rate == 0
+    assert CircuitBreaker().snapshot().slow_call_rate == 0

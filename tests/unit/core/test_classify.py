@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -414,3 +415,56 @@ def test_classifying_never_fails(status: int | None, body: object, code: object,
     assert isinstance(fault, Fault)
     assert fault.weight == WEIGHTS[fault.kind]
     assert fault.retry_after is None or fault.retry_after >= 0
+
+
+class _Answer:
+    """A response as a client of HTTP holds it once it was read."""
+
+    def __init__(self, status: int, content: object) -> None:
+        self.status_code, self._content = status, content
+
+
+class HttpError(Exception):
+    def __init__(self, status: int, content: object) -> None:
+        super().__init__(status)
+        self.response = _Answer(status, content)
+
+
+QUOTA_BODY = b'{"error": {"code": "insufficient_quota"}}'
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (QUOTA_BODY, FaultKind.QUOTA),
+        (b"<html>busy</html>", FaultKind.THROTTLED),
+        (b"", FaultKind.THROTTLED),
+        (b"[]", FaultKind.THROTTLED),
+        (QUOTA_BODY + b" " * 70_000, FaultKind.THROTTLED),
+        (False, FaultKind.THROTTLED),
+        (None, FaultKind.THROTTLED),
+    ],
+)
+def test_the_body_that_a_client_has_read(content: object, kind: FaultKind) -> None:
+    """A body that was read is looked at; one that was not, is no JSON or is long leaves the status."""
+    assert classify(HttpError(429, content)).kind is kind
+
+
+def test_a_provider_that_is_named() -> None:
+    """With a provider's name only that provider's codes count; an unknown name is refused."""
+    error = HttpError(429, QUOTA_BODY)
+    assert classify(error, provider="openai").kind is FaultKind.QUOTA
+    assert classify(error, provider="voyage").kind is FaultKind.THROTTLED
+    daily = HttpError(429, b'{"error": {"status": "RESOURCE_EXHAUSTED", "details": "RequestsPerDay"}}')
+    assert classify(daily, provider="gemini").kind is FaultKind.QUOTA
+    assert classify(daily, provider="cohere").kind is FaultKind.THROTTLED
+    with pytest.raises(errors.ConfigError, match="openai, azure, anthropic, gemini, voyage, cohere"):
+        classify(error, provider="nobody")
+
+
+def test_a_result_that_was_refused_keeps_its_fault() -> None:
+    """The fault that ``on_result`` named is the classification."""
+    fault = Fault(kind=FaultKind.EMPTY, transient=True, weight=0.5)
+    error = errors.UnacceptableResultError("m", result="", fault=fault)
+    assert classify(error) == replace(fault, cause=error)
+    assert classify(errors.UnacceptableResultError("m", result="", fault=None)).kind is FaultKind.TRANSIENT

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -620,33 +621,52 @@ async def test_a_watch_needs_a_task(clock: FakeClock) -> None:
 async def test_the_watch_holds_nothing_afterwards(clock: FakeClock) -> None:
     """After ten thousand calls no task is watched, and one timer at most is set."""
     dog = Watchdog(clock)
-    task, watch = dog.here()
+    watch = dog.here()
     for _ in range(10_000):
-        assert not watch.stop(watch.start(task, clock.now_ns() + S))
+        watch.stop(watch.start(clock.now_ns() + S))
     assert watch._tasks == {}
     assert len(clock._entries) == 1
-    assert dog.here() == (task, watch)
+    assert dog.here() is watch
 
 
 async def test_timers_that_come_early(clock: FakeClock) -> None:
     """A timer that fires before the time is set again; nobody is cancelled too early."""
-    task, watch = Watchdog(clock).here()
-    key = watch.start(task, clock.now_ns() + 2 * S)
+    watch = Watchdog(clock).here()
+    key = watch.start(clock.now_ns() + 2 * S)
     clock.advance(1)
     watch._fire()
-    assert not watch.stop(key)
-    assert task.cancelling() == 0
+    assert not watch.close(key).fired
+    assert _cancelling() == 0
 
 
 async def test_a_shortened_watch_that_fires_after_its_end(clock: FakeClock) -> None:
     """Its timer may already be on the loop when the call ends in time: nothing is cancelled."""
-    task, watch = Watchdog(clock).here()
-    watch.start(task, clock.now_ns() + 10 * S)
-    key = watch.start(task, clock.now_ns() + 1 * S)
+    watch = Watchdog(clock).here()
+    watch.start(clock.now_ns() + 10 * S)
+    key = watch.start(clock.now_ns() + 1 * S)
     callback = clock._entries[0]._callback
-    assert not watch.stop(key)
+    assert not watch.close(key).fired
     callback()
-    assert task.cancelling() == 0
+    assert _cancelling() == 0
+
+
+async def test_a_loop_that_sets_no_hooks(clock: FakeClock) -> None:
+    """Where the event loop cannot be told by its hook for async generators it is asked for, each time."""
+    dog = Watchdog(clock)
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(None, None)
+    try:
+        watch = dog.here()
+        assert dog.here() is watch
+        assert watch.loop is asyncio.get_running_loop()
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+def _cancelling() -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancelling()
 
 
 async def test_an_error_does_not_outlive_its_handler(clock: FakeClock) -> None:

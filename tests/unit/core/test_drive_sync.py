@@ -29,7 +29,13 @@ from holdfast.core.fallback import Fallback
 from holdfast.core.pipeline import Pipeline, Policy
 from holdfast.core.retry import Retry
 from holdfast.core.timeout import Timeout
-from holdfast.errors import AttemptTimeoutError, CircuitOpenError, DeadlineExceededError, RetriesExhaustedError
+from holdfast.errors import (
+    AttemptTimeoutError,
+    CircuitOpenError,
+    ConfigError,
+    DeadlineExceededError,
+    RetriesExhaustedError,
+)
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.events import EventRecorder
 from holdfast.testing.rng import seeded_rng
@@ -336,6 +342,21 @@ def test_an_alternative_that_returns_a_coroutine_failed(clock: FakeClock) -> Non
     with pytest.raises(HttpError) as raised:
         guard.call(Script(clock, HttpError(500)))
     assert "returns a coroutine" in raised.value.__notes__[0]
+
+
+@pytest.mark.parametrize("policies", [(Retry(),), (Retry(), Timeout(seconds=1))], ids=["quick", "whole"])
+def test_a_plain_function_that_returns_a_coroutine_is_refused(clock: FakeClock, policies: tuple[Any, ...]) -> None:
+    """Its failures could not be seen: the caller is told to pass the async function itself."""
+
+    async def other() -> str:
+        return "no"
+
+    def disguised() -> object:
+        return other()
+
+    guard, _ = build(clock, *policies)
+    with pytest.raises(ConfigError, match="coroutine"):
+        guard.call(disguised)
 
 
 def test_a_bug_is_not_papered_over(clock: FakeClock) -> None:

@@ -15,7 +15,7 @@ from holdfast.core.deadline import Deadline
 from holdfast.core.events import Events
 from holdfast.core.fallback import Fallback
 from holdfast.core.pipeline import Pipeline, Policy
-from holdfast.core.policy import CallRef, Gate, GateStack, Site
+from holdfast.core.policy import CallRef, Gate, GateStack, Shortcut, Site
 from holdfast.core.retry import Retry
 from holdfast.core.timeout import Timeout
 from holdfast.errors import CircuitOpenError, ConfigError, RejectedError, RetriesExhaustedError
@@ -48,7 +48,7 @@ def test_wrong_orders_are_refused_with_the_reason() -> None:
             Pipeline(outer, inner)
         message = str(refused.value)
         assert f"{outer.label} must not be outside {inner.label}: " in message
-        assert "deadline, fallback, retry, circuit breaker, timeout" in message
+        assert "request queue, deadline, fallback, retry, hedge, circuit breaker and other gates, timeout" in message
         assert "allow_order=True" in message
 
 
@@ -235,11 +235,10 @@ async def nothing() -> None:
         (lambda: Service, "is a class"),
         (nothing, "is already a coroutine"),
         (lambda: 42, "is not a function"),
-        (lambda: numbers, "is a generator function"),
     ],
 )
 async def test_what_cannot_be_guarded(make: Any, sentence: str) -> None:
-    """A class, a coroutine object, a non-callable and a generator function: a sentence says what to do instead."""
+    """A class, a coroutine object and a non-callable: a sentence says what to do instead."""
     guard = Pipeline()
     with pytest.raises(ConfigError, match=sentence):
         guard(make())
@@ -281,10 +280,13 @@ async def test_alternatives_must_fit() -> None:
 
     with pytest.raises(ConfigError, match="must be a plain function"):
         Pipeline(Fallback(nothing))(plain)
-    with pytest.raises(ConfigError, match="must not be an async generator"):
+    with pytest.raises(ConfigError, match="must not be a generator function"):
         Pipeline(Fallback(gen))(nothing)
     with pytest.raises(ConfigError, match="must be an async generator function"):
         Pipeline(Fallback(plain))(gen)
+    with pytest.raises(ConfigError, match="must be a generator function"):
+        Pipeline(Fallback(plain))(numbers)
+    assert list(Pipeline(Fallback(numbers))(numbers)()) == [1]
     await Pipeline(Fallback([plain, nothing]))(nothing)()
     assert Pipeline(Fallback(plain))(plain)() == 1
 
@@ -352,6 +354,13 @@ def test_a_refusal_gives_earlier_permits_back() -> None:
     with pytest.raises(RejectedError, match="b"):
         guard.call(max, 1, 2)
     assert log[2:] == ["enter a", "leave a cancelled"]
+
+
+def test_a_shortcut_that_says_nothing() -> None:
+    """A gate that shows no more than the defaults is asked each time; its refusal is one all the same."""
+    shortcut = Shortcut()
+    assert (shortcut.permit, shortcut.heeds_success, shortcut.shut_until_ns) == (None, True, 0)
+    assert isinstance(shortcut.refusal(0), RejectedError)
 
 
 def test_a_stack_of_gates_is_a_gate() -> None:

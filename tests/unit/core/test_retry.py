@@ -251,3 +251,12 @@ def test_decorrelated_has_its_own_backoff() -> None:
     """A custom backoff with decorrelated jitter is a contradiction, and refused."""
     with pytest.raises(ConfigError, match="jitter"):
         Retry(jitter="decorrelated", backoff=lambda _: 1.0)
+
+
+def test_presets_of_operations() -> None:
+    """Embeddings, completions and agents have numbers of their own, each of which can be overridden."""
+    embeddings, completions, agents = Retry.for_embeddings(), Retry.for_completions(), Retry.for_agents()
+    assert (embeddings.max_retries, embeddings.initial_delay, embeddings.max_delay) == (3, 0.5, 10)
+    assert (completions.max_retries, completions.initial_delay, completions.max_delay) == (2, 1, 30)
+    assert (agents.max_retries, agents.initial_delay, agents.base) == (2, 0.1, 2)
+    assert Retry.for_embeddings(max_retries=1).max_retries == 1

@@ -1,0 +1,205 @@
+"""What a breaker counts while it is closed: failures in a row, or rates over calls or over time.
+
+Weights are whole millionths here, so that sums and comparisons are exact: ten times 0.1 is 1, and what leaves a window
+takes away just what it brought. A window is touched under its breaker's lock only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from holdfast.core.clock import to_ns
+
+if TYPE_CHECKING:
+    from holdfast.core.breaker_options import BreakerOptions
+
+__all__ = ["ONE", "Consecutive", "CountWindow", "Counts", "FailureWindow", "TimeWindow", "units", "window_for"]
+
+ONE = 1_000_000
+"""The weight of a whole failure."""
+
+_BUCKETS = 10
+
+
+def units(weight: float) -> int:
+    """``weight`` in millionths; what is above 0 stays above 0."""
+    return max(1, round(weight * ONE)) if weight > 0 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What a window holds: calls, the weight of their failures in millionths, and how many were slow."""
+
+    calls: int
+    failures: int
+    slow: int
+
+
+class FailureWindow(Protocol):
+    """Counts the outcomes of calls, and says when they are too bad."""
+
+    @property
+    def heeds_success(self) -> bool:
+        """Whether a success would change anything now."""
+        ...
+
+    def note(self, now_ns: int, failure: int, *, slow: bool) -> str | None:
+        """Count one call whose failure weighs ``failure`` millionths, 0 for a success; why to open, or None.
+
+        After a reason comes :meth:`clear`, for the breaker opens.
+        """
+        ...
+
+    def counts(self, now_ns: int) -> Counts:
+        """What it holds now."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything."""
+        ...
+
+
+class Consecutive:
+    """Failures in a row; a success sets them back."""
+
+    def __init__(self, options: BreakerOptions) -> None:
+        self._threshold = units(options.failure_threshold)
+        self._failures = 0
+
+    @property
+    def heeds_success(self) -> bool:
+        """Only when there is something to set back."""
+        return self._failures > 0
+
+    def note(self, now_ns: int, failure: int, *, slow: bool) -> str | None:  # noqa: ARG002  the others need all
+        """See :class:`FailureWindow`."""
+        self._failures = self._failures + failure if failure else 0
+        return "failures" if self._failures >= self._threshold else None
+
+    def counts(self, now_ns: int) -> Counts:  # noqa: ARG002
+        """The failures in a row."""
+        return Counts(0, self._failures, 0)
+
+    def clear(self) -> None:
+        """Begin at 0."""
+        self._failures = 0
+
+
+class _Rates:
+    """Which rates over how many calls open a breaker."""
+
+    heeds_success = True
+
+    def __init__(self, options: BreakerOptions) -> None:
+        self._minimum = options.minimum_calls
+        self._failure_rate = units(options.failure_rate)
+        self._slow_rate = units(options.slow_call_rate)
+        self._calls = self._failures = self._slow = 0
+
+    def _verdict(self) -> str | None:
+        calls = self._calls
+        if calls < self._minimum:
+            return None
+        if self._failures >= self._failure_rate * calls:
+            return "failure_rate"
+        return "slow_call_rate" if self._slow * ONE >= self._slow_rate * calls else None
+
+
+class CountWindow(_Rates):
+    """The last so many calls, in a ring; each is one number: twice the failure's weight, plus 1 if it was slow."""
+
+    def __init__(self, options: BreakerOptions) -> None:
+        super().__init__(options)
+        self._size = options.window_calls
+        self._ring: list[int] = []
+        self._next = 0
+
+    def note(self, now_ns: int, failure: int, *, slow: bool) -> str | None:  # noqa: ARG002
+        """See :class:`FailureWindow`."""
+        outcome = failure << 1 | slow
+        if self._calls < self._size:
+            self._calls += 1
+            self._ring.append(outcome)
+        else:
+            place = self._next
+            self._next = (place + 1) % self._size
+            old = self._ring[place]
+            if old == outcome:
+                return self._verdict() if outcome else None  # a success for a success: nothing changed
+            self._ring[place] = outcome
+            self._failures -= old >> 1
+            self._slow -= old & 1
+        self._failures += failure
+        self._slow += slow
+        return self._verdict()
+
+    def counts(self, now_ns: int) -> Counts:  # noqa: ARG002
+        """What the ring holds."""
+        return Counts(self._calls, self._failures, self._slow)
+
+    def clear(self) -> None:
+        """Empty the ring."""
+        self._ring.clear()
+        self._next = self._calls = self._failures = self._slow = 0
+
+
+class TimeWindow(_Rates):
+    """The last so many seconds, in a ring of ten buckets; the tenth is the one that is being filled."""
+
+    def __init__(self, options: BreakerOptions) -> None:
+        super().__init__(options)
+        self._width_ns = max(1, to_ns(options.window_seconds) // _BUCKETS)
+        self._ring = [[0, 0, 0] for _ in range(_BUCKETS)]
+        self._epoch = 0
+
+    def note(self, now_ns: int, failure: int, *, slow: bool) -> str | None:
+        """See :class:`FailureWindow`."""
+        if now_ns // self._width_ns > self._epoch:
+            self._advance(now_ns)
+        bucket = self._ring[self._epoch % _BUCKETS]
+        bucket[0] += 1
+        self._calls += 1
+        if failure:
+            bucket[1] += failure
+            self._failures += failure
+        if slow:
+            bucket[2] += 1
+            self._slow += 1
+        return self._verdict()
+
+    def counts(self, now_ns: int) -> Counts:
+        """What the ring still holds."""
+        self._advance(now_ns)
+        return Counts(self._calls, self._failures, self._slow)
+
+    def clear(self) -> None:
+        """Empty every bucket."""
+        for bucket in self._ring:
+            bucket[:] = 0, 0, 0
+        self._calls = self._failures = self._slow = 0
+
+    def _advance(self, now_ns: int) -> None:
+        """Empty the buckets whose time is over. A thread may come with a time that is older than the last one's."""
+        epoch = now_ns // self._width_ns
+        if epoch <= self._epoch:
+            return
+        for late in range(self._epoch + 1, min(epoch, self._epoch + _BUCKETS) + 1):
+            bucket = self._ring[late % _BUCKETS]
+            self._calls -= bucket[0]
+            self._failures -= bucket[1]
+            self._slow -= bucket[2]
+            bucket[:] = 0, 0, 0
+        self._epoch = epoch
+
+
+_WINDOWS: dict[str, type[Consecutive | CountWindow | TimeWindow]] = {
+    "consecutive": Consecutive,
+    "count": CountWindow,
+    "time": TimeWindow,
+}
+
+
+def window_for(options: BreakerOptions) -> FailureWindow:
+    """The window that ``options`` ask for."""
+    return _WINDOWS[options.window](options)
