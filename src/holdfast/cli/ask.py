@@ -50,5 +50,5 @@ async def _ask(settings: "Settings", question: str) -> "Answer":
     from holdfast.rag.query import Query
 
     query = Query(question=question, collection=settings.collection)
-    async with opened(settings) as engine:
+    async with opened(settings, create=False) as engine:
         return await engine.ask(query)

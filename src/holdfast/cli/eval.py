@@ -86,7 +86,7 @@ async def _evaluate(
     from holdfast.cli.session import opened
     from holdfast.rag.evaluation import evaluate as run
 
-    async with opened(settings) as engine:
+    async with opened(settings, create=False) as engine:
         if not (await engine.store.status()).chunks:
             raise InvalidInputError(
                 "collection", "nothing is ingested yet: run `holdfast ingest --sample` or `holdfast ingest PATH`"

@@ -75,6 +75,8 @@ def hit_lines(number: int, hit: Hit) -> list[str]:
 
 
 def _place(title: str, heading: str, uri: str) -> str:
+    # On one line, whatever a document calls itself: a line feed would forge an entry of the list.
+    title, heading, uri = (" ".join(text.split()) for text in (title, heading, uri))
     if heading and not heading.startswith(title):  # the first heading of a document is often its title
         heading = f"{title} › {heading}"
     name = heading or title

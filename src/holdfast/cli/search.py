@@ -47,5 +47,5 @@ async def _search(settings: "Settings", question: str) -> "SearchResult":
     from holdfast.rag.query import Query
 
     query = Query(question=question, collection=settings.collection)
-    async with opened(settings) as engine:
+    async with opened(settings, create=False) as engine:
         return await engine.search(query)

@@ -15,8 +15,11 @@ __all__ = ["opened"]
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Engine]:
+async def opened(settings: Settings, *, create: bool = True) -> AsyncIterator[Engine]:
     """The engine of these settings, open; closed at the end, whatever happens in between.
+
+    Args:
+        create: make the store when it is not there. Who only asks does not: a mistyped folder is told, not made.
 
     Raises:
         StoreError: the document store cannot be opened.
@@ -25,7 +28,7 @@ async def opened(settings: Settings) -> AsyncIterator[Engine]:
 
     engine = build_engine(settings)
     try:
-        await engine.open()
+        await engine.open(create=create)
         yield engine
     finally:
         await engine.close()

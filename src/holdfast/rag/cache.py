@@ -48,6 +48,10 @@ class AnswerCache(Protocol):
         """Keep ``entry``, in place of what was there."""
         ...
 
+    async def forget(self, document_id: str) -> None:
+        """Forget every answer that cites this document."""
+        ...
+
     async def clear(self) -> None:
         """Forget everything."""
         ...
@@ -81,6 +85,16 @@ class MemoryAnswerCache:
         self._entries.move_to_end(key)
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
+
+    async def forget(self, document_id: str) -> None:
+        """Forget every answer that cites this document."""
+        citing = [
+            key
+            for key, entry in self._entries.items()
+            if any(citation.document_id == document_id for citation in entry.answer.citations)
+        ]
+        for key in citing:
+            del self._entries[key]
 
     async def clear(self) -> None:
         """Forget everything."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from holdfast.core.bulkhead import Bulkhead
 from holdfast.core.deadline import deadline_scope
 from holdfast.core.events import correlation_scope
 from holdfast.errors import DeadlineExceededError, NotFoundError, RetriesExhaustedError, StoreError
@@ -26,7 +27,7 @@ from holdfast.rag.query import Query
 from holdfast.rag.recall import Recall
 from holdfast.rag.search import Searcher
 from holdfast.rag.types import Answer, Reason, SearchResult, Source, Tier
-from holdfast.rag.wording import empty_store_answer, notice, offline_answer
+from holdfast.rag.wording import empty_store_answer, late_answer, notice, offline_answer
 
 if TYPE_CHECKING:
     import random
@@ -51,6 +52,11 @@ __all__ = ["Engine"]
 
 _RETRY_HINT_SECONDS = 15.0
 """What an offline answer promises: an open breaker lets a probe through after this long."""
+
+_MOST_WAITING = 500
+_LONGEST_WAIT_SECONDS = 10.0
+_CALLERS_OWN = frozenset({Reason.DEADLINE_EXCEEDED, Reason.STORE_EMPTY})
+"""Reasons that lie in the question (a short deadline, a collection that holds nothing), not in the service."""
 
 
 class Engine:
@@ -102,18 +108,34 @@ class Engine:
             ttl=settings.cache_ttl,
             stale_ttl=settings.stale_ttl,
         )
+        # Work beyond what the machine does in a request's time would only make everybody late: it waits in a short
+        # line, in front of the dependencies' timeouts, and is refused when the line is full.
+        self._bulkhead = Bulkhead(
+            max_concurrent=2 * settings.max_workers,
+            max_waiting=_MOST_WAITING,
+            max_wait=_LONGEST_WAIT_SECONDS,
+            clock=clock,
+            events=events,
+            name="engine",
+        )
         self._tier = Tier.FULL
         self._opened = False
 
-    async def open(self) -> None:
-        """Open the store, creating it when it is not there, and warm the embedder up.
+    async def open(self, *, create: bool = True) -> None:
+        """Open the store and warm the embedder up.
 
         A missing or broken embedder is no failure here: questions are answered by words, and say so.
+
+        Args:
+            create: make the store when it is not there; False for those who only read.
 
         Raises:
             StoreError: the store cannot be opened.
         """
-        await self.store.open()
+        if create:
+            await self.store.open()
+        else:
+            await self.store.ping()
         if self._embedder is not None:
             try:
                 await self._embedder.embed(["warm up"], kind="query")
@@ -133,6 +155,19 @@ class Engine:
         """The pipelines on the path of a question, by the dependency's name."""
         return self._guards.by_name()
 
+    async def delete_document(self, document_id: str, *, collection: str = "default") -> bool:
+        """Remove a document and everything made of it, remembered answers that cite it included.
+
+        Returns:
+            False when it was not there.
+
+        Raises:
+            StoreError, RetriesExhaustedError: it could not be removed.
+        """
+        removed = await self._guards.bulk_store.call(self.store.delete, document_id, collection=collection)
+        await self._recall.forget(document_id)
+        return removed
+
     async def ask(self, query: Query | str) -> Answer:
         """Answer a question: a plain one, or a ``Query`` with its options.
 
@@ -141,13 +176,16 @@ class Engine:
         Raises:
             InvalidInputError: the question is empty, too long, or holds control characters.
             NotFoundError: the conversation that was named does not exist.
+            RejectedError: too many questions are under way.
+            DeadlineExceededError: the time allowed was used up while waiting for other questions.
         """
         query = self._named(query)
         _refuse_conversation(query)
         started = self.clock.now_ns()
         with correlation_scope(query.request_id), deadline_scope(self._seconds_for(query), clock=self.clock):
-            self._narrator.received(query)
-            answer = await self._answer(query)
+            async with self._bulkhead.admit():
+                self._narrator.received(query)
+                answer = await self._answer(query)
             total_ns = self.clock.now_ns() - started
             timings = {**answer.timings_ms, "total": total_ns / 1e6}
             answer = replace(answer, request_id=query.request_id, timings_ms=_rounded(timings))
@@ -170,18 +208,19 @@ class Engine:
 
         Raises:
             StoreError: the store cannot be searched at all.
-            RejectedError: it failed so often that it is left alone for a while.
+            RejectedError: it failed so often that it is left alone for a while, or too many questions are under way.
             DeadlineExceededError: the time allowed was used up.
         """
         query = self._named(query)
         started = self.clock.now_ns()
         with correlation_scope(query.request_id), deadline_scope(self._seconds_for(query), clock=self.clock):
-            try:
-                found = await self._searcher.search(query, k=self._top_k(query))
-            except RetriesExhaustedError as error:
-                if isinstance(error.__cause__, StoreError):
-                    raise error.__cause__ from error  # what failed matters to the caller, not how often it was tried
-                raise
+            async with self._bulkhead.admit():
+                try:
+                    found = await self._searcher.search(query, k=self._top_k(query))
+                except RetriesExhaustedError as error:
+                    if isinstance(error.__cause__, StoreError):
+                        raise error.__cause__ from error  # what failed matters, not how often it was tried
+                    raise
         timings = {**found.timings_ms, "total": (self.clock.now_ns() - started) / 1e6}
         return SearchResult(
             hits=found.hits,
@@ -288,7 +327,9 @@ class Engine:
                 timings_ms=timings,
             )
         return Answer(
-            text=offline_answer(retry_after=_RETRY_HINT_SECONDS, contact=self.settings.support_contact),
+            text=late_answer()
+            if reason is Reason.DEADLINE_EXCEEDED
+            else offline_answer(retry_after=_RETRY_HINT_SECONDS, contact=self.settings.support_contact),
             answered=False,
             source=Source.STATIC,
             tier=Tier.OFFLINE,
@@ -311,7 +352,7 @@ class Engine:
         return query.deadline_seconds if query.deadline_seconds is not None else self.settings.request_timeout
 
     def _finish(self, answer: Answer, seconds: float) -> None:
-        if answer.tier is not self._tier:
+        if answer.tier is not self._tier and not _CALLERS_OWN.intersection(answer.reasons):
             self._narrator.tier_changed(self._tier, answer.tier, answer.reasons)
             self._tier = answer.tier
         self._narrator.returned(answer, _status(answer), seconds)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from holdfast.core.deadline import deadline_scope
+from holdfast.core.pipeline import Pipeline
+from holdfast.core.timeout import Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from holdfast.core.clock import Clock
-    from holdfast.core.pipeline import Pipeline
     from holdfast.llm.embedding import Embedder
     from holdfast.rag.guards import Guards
     from holdfast.rag.store.base import Store
@@ -70,8 +70,7 @@ async def _check_store(store: Store, guards: Guards, clock: Clock) -> Check:
     started = clock.now_ns()
     state = breaker_state(guards.store)
     try:
-        with deadline_scope(_CHECK_SECONDS, clock=clock):
-            status = await store.status()
+        status = await _in_time(clock).call(store.status)
     except Exception as error:  # noqa: BLE001 - a health check reports, whatever it is
         return Check(status="unavailable", detail=str(error), breaker=state)
     latency_ms = (clock.now_ns() - started) / 1e6
@@ -88,11 +87,14 @@ async def _check_embedder(embedder: Embedder | None, guards: Guards, clock: Cloc
     started = clock.now_ns()
     state = breaker_state(guards.query_embedder)
     try:
-        with deadline_scope(_CHECK_SECONDS, clock=clock):
-            await embedder.embed(["health"], kind="query")
+        await _in_time(clock).call(embedder.embed, ["health"], kind="query")
     except Exception as error:  # noqa: BLE001 - a health check reports, whatever it is
         return Check(status="degraded", detail=str(error), breaker=state)
     return Check(status="ok", detail=embedder.id, latency_ms=(clock.now_ns() - started) / 1e6, breaker=state)
+
+
+def _in_time(clock: Clock) -> Pipeline:
+    return Pipeline(Timeout(seconds=_CHECK_SECONDS), name="health", clock=clock)
 
 
 def breaker_state(guard: Pipeline) -> str | None:

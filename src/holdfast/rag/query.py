@@ -8,6 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from holdfast.errors import InvalidInputError
+from holdfast.rag.names import is_plain_name
 from holdfast.rag.types import Scope
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Query:
 
     def __post_init__(self) -> None:
         _check_question(self.question)
-        if not 1 <= len(self.collection) <= COLLECTION_MAX_CHARS or not self.collection.isprintable():
+        if not 1 <= len(self.collection) <= COLLECTION_MAX_CHARS or not is_plain_name(self.collection):
             raise InvalidInputError("collection", f"must be 1 to {COLLECTION_MAX_CHARS} printable characters")
         if self.top_k is not None and not 1 <= self.top_k <= MAX_TOP_K:
             raise InvalidInputError("top_k", f"must be from 1 to {MAX_TOP_K}, got {self.top_k}")

@@ -72,6 +72,8 @@ class Recall:
             return Remembered()
         entry, generation = await self._entry(self._cache, key), await self._generation()
         age = (self._clock.wall_ns() - entry.stored_ns) / 1e9 if entry is not None else 0.0
+        if age < 0:  # the wall clock was set back: nobody knows how old it is
+            entry, age = None, 0.0
         young = entry is not None and age <= self._ttl
         current = young and entry is not None and entry.generation == generation
         self._narrator.cache_lookup(self._cache.name, hit=current)
@@ -93,6 +95,11 @@ class Recall:
             await self._guards.cache.call(self._cache.put, key, entry)
         except Exception as error:  # noqa: BLE001 - writing the cache is best effort
             self._narrator.stage_failed("cache", self._cache.name, Reason.CACHE_UNAVAILABLE, error)
+
+    async def forget(self, document_id: str) -> None:
+        """Forget answers that cite a document which was deleted: not even an outage may bring it back."""
+        if self._cache is not None:
+            await self._guards.cache.call(self._cache.forget, document_id)
 
     async def _entry(self, cache: AnswerCache, key: str) -> CachedAnswer | None:
         try:

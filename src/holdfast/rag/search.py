@@ -139,7 +139,7 @@ class Searcher:
         try:
             return await by_words
         except Exception as error:
-            if by_vectors is None:
+            if not by_vectors:
                 raise
             self._narrator.stage_failed("search", self._store.name, Reason.VECTOR_STORE_UNAVAILABLE, error)
             if Reason.VECTOR_STORE_UNAVAILABLE not in reasons:

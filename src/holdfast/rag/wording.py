@@ -9,7 +9,7 @@ from holdfast.rag.types import Reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["empty_store_answer", "notice", "offline_answer"]
+__all__ = ["empty_store_answer", "late_answer", "notice", "offline_answer"]
 
 _MISSING = {
     Reason.EMBEDDER_UNAVAILABLE: (
@@ -36,6 +36,11 @@ def offline_answer(*, retry_after: float, contact: str) -> str:
         "Sorry, I cannot look this up right now: the knowledge base is not available. "
         f"Please try again in about {max(1, round(retry_after))} seconds.{reach}"
     )
+
+
+def late_answer() -> str:
+    """The answer when the time allowed for the question was too short to look anything up."""
+    return "Sorry, the time allowed for this question was used up before it could be answered. Please allow more time."
 
 
 def empty_store_answer(collection: str) -> str:

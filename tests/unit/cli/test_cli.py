@@ -107,7 +107,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
     fake = FakeEngine()
 
     @asynccontextmanager
-    async def opened(settings: Settings) -> AsyncIterator[FakeEngine]:
+    async def opened(settings: Settings, *, create: bool = True) -> AsyncIterator[FakeEngine]:
         fake.settings = settings
         try:
             yield fake

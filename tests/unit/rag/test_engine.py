@@ -13,6 +13,7 @@ from holdfast.errors import (
     InvalidInputError,
     ModelUnavailableError,
     NotFoundError,
+    RejectedError,
     StoreError,
     StoreUnavailableError,
 )
@@ -220,6 +221,87 @@ async def test_the_folder_may_be_deleted_while_running(make_engine: MakeEngine) 
     await parts.engine.ask(QUESTION)
     answer = await parts.engine.ask(QUESTION)
     assert answer.tier is Tier.FULL
+
+
+async def test_a_deleted_document_is_not_quoted_in_an_outage(make_engine: MakeEngine) -> None:
+    """After its deletion no remembered answer cites a document, even when the store is down."""
+    parts = await ready(make_engine)
+    cited = (await parts.engine.ask(QUESTION)).citations[0].document_id
+    assert await parts.engine.delete_document(cited)
+    parts.store.error = GONE
+    assert (await parts.engine.ask(QUESTION)).tier is Tier.OFFLINE
+
+
+async def test_a_clock_set_back_makes_no_answer_young(make_engine: MakeEngine) -> None:
+    """An answer from the future has no known age and is not served."""
+    parts = await ready(make_engine)
+    await parts.engine.ask(QUESTION)
+    wall_ns = parts.clock.wall_ns
+    parts.clock.wall_ns = lambda: wall_ns() - 3_600_000_000_000  # type: ignore[method-assign]
+    assert (await parts.engine.ask(QUESTION)).source is Source.EXTRACT
+
+
+async def test_words_that_cannot_be_searched_are_not_an_empty_store(make_engine: MakeEngine) -> None:
+    """When the search by words fails and there are no vectors, the store is down and not empty."""
+    parts = make_engine()
+    parts.embedder.error = ModelUnavailableError("run `holdfast model`")
+    await parts.engine.open()
+    await parts.engine.ingestor.ingest_paths([parts.documents])
+    parts.embedder.error = None
+
+    async def broken(*args: object, **kwargs: object) -> list[object]:
+        raise GONE
+
+    parts.store._part.lexical = broken
+    answer = await parts.engine.ask(QUESTION)
+    assert (answer.tier, answer.reasons[0]) == (Tier.OFFLINE, Reason.VECTOR_STORE_UNAVAILABLE)
+
+
+async def test_one_caller_does_not_move_the_tier_of_the_service(make_engine: MakeEngine) -> None:
+    """A collection that holds nothing lowers the tier of its own answer and of nobody else's."""
+    parts = await ready(make_engine)
+    answer = await parts.engine.ask(Query(question="Anyone there?", collection="nope"))
+    assert answer.tier is Tier.MINIMAL
+    assert (await parts.engine.health()).tier is Tier.FULL
+    assert not [e for e in parts.recorder.events if isinstance(e, TierChanged)]
+
+
+async def test_more_questions_than_the_line_holds_are_refused(make_engine: MakeEngine) -> None:
+    """Questions wait in a bounded line; what does not fit into it is refused, and nothing else suffers."""
+    parts = await ready(make_engine, cache=None)
+    release = asyncio.Event()
+    answer_now = parts.answerer._part.answer
+
+    async def slow(request: object) -> object:
+        await release.wait()
+        return await answer_now(request)
+
+    parts.answerer._part.answer = slow
+    tasks = [asyncio.create_task(parts.engine.ask(QUESTION)) for _ in range(600)]
+    for _ in range(2_000):
+        await asyncio.sleep(0)
+    release.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [each for each in outcomes if isinstance(each, RejectedError)]
+    answered = [each for each in outcomes if isinstance(each, Answer)]
+    assert (len(refused), len(answered)) == (600 - 508, 508)
+    assert {each.tier for each in answered} == {Tier.FULL}
+
+
+async def test_a_health_check_does_not_wait_for_ever(make_engine: MakeEngine) -> None:
+    """A store that hangs is unavailable after two seconds."""
+    parts = await ready(make_engine)
+
+    async def hang() -> object:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    parts.store._part.status = hang
+    check = asyncio.create_task(parts.engine.health())
+    while not check.done():
+        await asyncio.sleep(0)
+        parts.clock.advance(0.1)
+    assert (await check).checks["store:sqlite"].status == "unavailable"
 
 
 async def test_with_the_answerer_down_the_passages_are_the_answer(make_engine: MakeEngine) -> None:
