@@ -1,0 +1,1 @@
+"""Which libraries pass the conformance suite for policies: ``python -m benchmarks.conformance``."""

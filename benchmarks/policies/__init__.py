@@ -1,0 +1,1 @@
+"""What policies cost a call, beside the peers: ``python -m benchmarks.policies``."""
