@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from holdfast import __version__
 from holdfast.server import problems
 from holdfast.server.context import ContextMiddleware
+from holdfast.server.head import HeadMiddleware
 from holdfast.server.lifetime import settle
 from holdfast.server.openapi import document_api
 from holdfast.server.routes import documents, health, jobs, metrics, page, query, search
@@ -36,7 +37,7 @@ _DESCRIPTION = """\
 Questions answered from your documents, with citations. A part that is down makes an answer degraded, never an error.
 
 Failures are problem documents (RFC 9457). Every response carries `x-request-id`, `x-holdfast-tier` and, where there is
-an answer, `x-holdfast-source`.
+an answer, `x-holdfast-source`; a stream carries the tier and the source of its answer in its `answer` event.
 """
 
 
@@ -79,6 +80,7 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
     app.openapi = document_api(app)  # type: ignore[method-assign] # the documented way to extend the document
     problems.install(app)
     # The last one added is the outermost.
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(GateMiddleware, settings=settings)
     app.add_middleware(ContextMiddleware, clock=engine.clock, service_tier=lambda: service.tier)
     page.load_page()  # now, and not on the event loop at the first request

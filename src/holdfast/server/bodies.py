@@ -14,20 +14,34 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
 from holdfast.server.problems import ApiError, FieldError, Problem
+from holdfast.server.request_bodies import MAX_ERRORS, ErrorBudget
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from starlette.types import Message
 
-__all__ = ["JSON", "MULTIPART", "invalid", "limited", "media_type", "read_json", "unsupported_media"]
+__all__ = [
+    "BODY_SECONDS",
+    "JSON",
+    "MULTIPART",
+    "invalid",
+    "limited",
+    "media_type",
+    "read_json",
+    "seconds_for",
+    "too_slow",
+    "unsupported_media",
+]
 
 M = TypeVar("M", bound=BaseModel)
 
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
-_MAX_ERRORS = 20
-"""A body that is wrong a thousand times needs no thousand sentences."""
+BODY_SECONDS = 30.0
+"""How long a body may take to arrive, and a second more for each 64 KiB that are announced."""
+
+_BYTES_A_SECOND = 64 * 1024
 
 
 def media_type(request: Request) -> str:
@@ -58,8 +72,7 @@ def unsupported_media(request: Request, *expected: str) -> ApiError:
 
 def limited(request: Request, max_bytes: int) -> Request:
     """The same request, whose body raises as soon as more than ``max_bytes`` of it are announced or have arrived."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and len(announced) < 20 and int(announced) > max_bytes:
+    if _announced(request) > max_bytes:
         raise _too_large(max_bytes)
     received = 0
 
@@ -75,6 +88,25 @@ def limited(request: Request, max_bytes: int) -> Request:
     return Request(request.scope, receive)
 
 
+def seconds_for(request: Request, seconds: float = BODY_SECONDS) -> float:
+    """How long the body of a request may take to arrive: large ones more than ``seconds``, by what they announce."""
+    return seconds + _announced(request) / _BYTES_A_SECOND
+
+
+def too_slow(seconds: float) -> ApiError:
+    """The body did not arrive in time."""
+    return ApiError(
+        Problem(
+            slug="body-too-slow",
+            status=408,
+            title="Body too slow",
+            detail=f"The body of this request did not arrive within {seconds:.0f} s: send it again, or less at a time.",
+            errors=(FieldError("body", f"did not arrive within {seconds:.0f} s"),),
+            headers={"connection": "close"},  # what is still on its way belongs to no request
+        )
+    )
+
+
 async def read_json(request: Request, model: type[M], *, max_bytes: int) -> M:
     """Read a JSON body into its model.
 
@@ -86,24 +118,39 @@ async def read_json(request: Request, model: type[M], *, max_bytes: int) -> M:
         raise unsupported_media(request, JSON)
     body = b"".join([piece async for piece in _pieces(limited(request, max_bytes))])
     try:
-        return model.model_validate_json(body)
+        return model.model_validate_json(body, context=ErrorBudget())
     except ValidationError as error:
         entries = error.errors(include_url=False, include_input=False)
         if entries[0]["type"] == "json_invalid":
             raise _malformed(body, entries[0]["msg"]) from None
-        raise invalid([_field_error(model, entry["loc"], entry["type"], entry["msg"]) for entry in entries]) from None
+        shown = [
+            _field_error(model, entry["loc"], entry["type"], entry["msg"]) for entry in entries[:MAX_ERRORS]
+        ]  # no more than are shown: to find what was probably meant takes long
+        raise invalid(shown, total=len(entries)) from None
 
 
-def invalid(errors: Sequence[FieldError]) -> ApiError:
-    """Fields of the request are wrong; each is named with the reason."""
-    more = len(errors) - _MAX_ERRORS
-    shown = tuple(errors[:_MAX_ERRORS])
+def invalid(errors: Sequence[FieldError], *, total: int | None = None) -> ApiError:
+    """Fields of the request are wrong; each is named with the reason.
+
+    Args:
+        total: how many errors were found, where ``errors`` holds only the first of them.
+    """
+    total = len(errors) if total is None else total
+    shown = tuple(errors[:MAX_ERRORS])
     detail = "; ".join(f"{one.field}: {one.message}" for one in shown[:3])
-    if len(errors) > 3:
-        detail += f"; and {len(errors) - 3} more"
-    if more > 0:
-        shown = (*shown, FieldError("request", f"{more} more fields are wrong"))
+    at_least = "at least " if total > MAX_ERRORS else ""
+    if total > 3:
+        detail += f"; and {at_least}{total - 3} more"
+    if total > MAX_ERRORS:
+        message = f"at least {total - MAX_ERRORS} more fields are wrong: correct these first, and send it again"
+        shown = (*shown, FieldError("request", message))
     return ApiError(Problem(slug="invalid-input", status=422, title="Invalid input", detail=detail, errors=shown))
+
+
+def _announced(request: Request) -> int:
+    """The length that the request announces; 0 where it announces none, or nonsense."""
+    announced = request.headers.get("content-length", "")
+    return int(announced) if announced.isdecimal() and len(announced) < 20 else 0
 
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
@@ -162,9 +209,12 @@ def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> set[str
     for part in location:
         if isinstance(part, int):
             continue
-        annotation = current.model_fields[part].annotation
-        nested = [
-            one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)
-        ]
-        current = nested[0]
+        (current,) = _models_in(current.model_fields[part].annotation)
     return set(current.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:  # noqa: ANN401 - annotations have no common type
+    """The models that an annotation names: one for ``list[Annotated[DocumentIn, ...]]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]

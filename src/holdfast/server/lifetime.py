@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive
 
-__all__ = ["Drain", "client_gone", "settle", "while_wanted"]
+__all__ = ["Drain", "client_gone", "settle", "while_serving", "while_wanted"]
 
 T = TypeVar("T")
 
@@ -57,6 +57,26 @@ async def settle(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def while_serving(work: Coroutine[Any, Any, T], *, drain: Drain, seconds: float | None = None) -> T:
+    """Run the work as long as the service runs, for at most ``seconds``; then cancel it.
+
+    Raises:
+        TimeoutError: the seconds are over.
+        RejectedError: the service stops and its time for requests under way is over.
+    """
+    task = asyncio.create_task(work)
+    over = asyncio.create_task(drain.wait())
+    try:
+        await asyncio.wait({task, over}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        if over.done():
+            raise drain.error()
+        raise TimeoutError
+    finally:
+        await settle(task, over)
 
 
 async def while_wanted(work: Coroutine[Any, Any, T], *, receive: Receive, drain: Drain) -> T:

@@ -22,8 +22,8 @@ __all__ = ["document_api", "ingest_body", "json_body", "problems"]
 
 _REF = "#/components/schemas/{model}"
 _BY_HAND: tuple[type[BaseModel], ...] = (QueryRequest, SearchRequest, IngestRequest, AnswerBody)
-_EVERYWHERE = (421, 500)
-"""A wrong host name and an accident can happen at every address."""
+_EVERYWHERE = (400, 421, 431, 500)
+"""A bad or wrong host name, too large headers and an accident can happen at every address."""
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

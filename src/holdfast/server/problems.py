@@ -56,6 +56,7 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:holdfast:problem:"
 _RETRY_AFTER_SECONDS = 5
 _CLIENT_CLOSED_REQUEST = 499
+_MAX_PARAMETER_ERRORS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +245,7 @@ def _http_problem(request: Request, error: HTTPException) -> Problem:
 def _parameters_problem(error: RequestValidationError) -> Problem:
     errors = tuple(
         FieldError(".".join(str(part) for part in entry["loc"][1:]) or "request", entry["msg"])
-        for entry in error.errors()
+        for entry in error.errors()[:_MAX_PARAMETER_ERRORS]
     )
     return Problem(
         slug="invalid-input",

@@ -1,18 +1,33 @@
 """The bodies of requests, as the contract has them. Fields may be added, never renamed."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
+from holdfast.rag.names import is_plain_name
 from holdfast.rag.query import COLLECTION_MAX_CHARS, MAX_FILTERS, MAX_TOP_K, QUESTION_MAX_CHARS, Query
 from holdfast.rag.types import Scalar
 
 __all__ = [
     "ID_MAX_CHARS",
     "MAX_DOCUMENTS",
+    "MAX_ERRORS",
     "CollectionName",
     "DocumentIn",
+    "ErrorBudget",
     "IngestRequest",
     "QueryRequest",
     "SearchRequest",
@@ -25,6 +40,9 @@ METADATA_MAX_KEYS = 32
 METADATA_KEY_MAX_CHARS = 100
 METADATA_VALUE_MAX_CHARS = 1_000
 MAX_DOCUMENTS = 1_000
+MAX_ERRORS = 20
+"""A body that is wrong a thousand times needs no thousand sentences, nor the work of finding a thousand errors."""
+
 _INT64 = 2**63
 
 
@@ -45,26 +63,76 @@ def _scalar(value: object, _handler: object) -> Scalar:
 
 
 def _checked_label(value: str) -> str:
-    """A name that goes into logs, addresses and headers: without control characters and not only spaces.
+    """A name that goes into logs, addresses and headers: one line that reads as it is written, and not only spaces.
 
     Raises:
         PydanticCustomError: it is not.
     """
-    if not value.strip() or not value.isprintable():
-        raise PydanticCustomError("label", "must be printable characters, without line ends or control characters")
+    if not value.strip() or not is_plain_name(value):
+        raise PydanticCustomError(
+            "label", "must be on one line, without control characters and without characters that turn the direction"
+        )
     return value
+
+
+def _at_most(limit: int) -> BeforeValidator:
+    """Refuse a collection that is too long before a look at any of its entries; each would cost an error of its own."""
+
+    def bounded(value: object) -> object:
+        if isinstance(value, list | dict) and len(value) > limit:
+            raise PydanticCustomError(
+                "too_many", "has {given} entries; at most {limit} are read", {"given": len(value), "limit": limit}
+            )
+        return value
+
+    return BeforeValidator(bounded)
+
+
+@dataclass(slots=True)
+class ErrorBudget:
+    """How many errors are still worth finding in a body. Give each body one of its own as the validation's context."""
+
+    left: int = MAX_ERRORS + 1
+
+
+def _while_worth_it(value: object, check: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+    """Leave the entries that come after too many errors unchecked; the body is refused anyway."""
+    budget = info.context
+    if not isinstance(budget, ErrorBudget):
+        return check(value)
+    if budget.left <= 0:
+        return value
+    try:
+        return check(value)
+    except ValidationError as error:
+        budget.left -= error.error_count()
+        raise
 
 
 _Scalar = Annotated[Scalar, WrapValidator(_scalar)]
 _Label = AfterValidator(_checked_label)
 _Key = Annotated[str, Field(min_length=1, max_length=METADATA_KEY_MAX_CHARS), _Label]
-Metadata = Annotated[dict[_Key, _Scalar], Field(max_length=METADATA_MAX_KEYS)]
+Metadata = Annotated[dict[_Key, _Scalar], Field(max_length=METADATA_MAX_KEYS), _at_most(METADATA_MAX_KEYS)]
 CollectionName = Annotated[str, Field(min_length=1, max_length=COLLECTION_MAX_CHARS), _Label]
 
 
 class _Request(BaseModel):
     # strict: "5" is a text, not a number; forbid: a misspelled field is told, not ignored
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_a_flood(cls, value: object) -> object:
+        """One error for very many unknown fields, instead of one for each."""
+        if isinstance(value, dict) and len(value) > MAX_ERRORS:
+            unknown = len(value.keys() - cls.model_fields.keys())
+            if unknown > MAX_ERRORS:
+                raise PydanticCustomError(
+                    "unknown_fields",
+                    "has {unknown} fields that are unknown here: the fields are {known}",
+                    {"unknown": unknown, "known": ", ".join(sorted(cls.model_fields))},
+                )
+        return value
 
 
 class _Question(_Request):
@@ -77,7 +145,7 @@ class _Question(_Request):
         None, description="Which collection to ask; the service's own by default."
     )
     top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K)] | None = Field(None, description="How many passages to rest on.")
-    filters: Annotated[dict[_Key, _Scalar], Field(max_length=MAX_FILTERS)] = Field(
+    filters: Annotated[dict[_Key, _Scalar], Field(max_length=MAX_FILTERS), _at_most(MAX_FILTERS)] = Field(
         default_factory=dict, description="Only documents whose metadata have these values."
     )
 
@@ -141,5 +209,9 @@ class DocumentIn(_Request):
 class IngestRequest(_Request):
     """Documents to ingest."""
 
-    documents: list[DocumentIn] = Field(min_length=1, max_length=MAX_DOCUMENTS)
+    documents: Annotated[
+        list[Annotated[DocumentIn, WrapValidator(_while_worth_it)]],
+        Field(min_length=1, max_length=MAX_DOCUMENTS),
+        _at_most(MAX_DOCUMENTS),
+    ]
     collection: CollectionName | None = None

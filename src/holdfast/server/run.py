@@ -17,6 +17,7 @@ import uvloop
 from holdfast.errors import ConfigError
 from holdfast.rag.app import build_engine
 from holdfast.server.app import create_app
+from holdfast.server.protocol import BoundedProtocol
 from holdfast.server.security import check_exposure
 from holdfast.telemetry.logs import configure_logging
 
@@ -137,7 +138,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=BoundedProtocol,
                 ws="none",
                 lifespan="on",
                 log_config=None,  # the lines go through telemetry.logs

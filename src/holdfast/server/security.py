@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
 
     from holdfast.rag.settings import Settings
 
-__all__ = ["MIN_KEY_CHARS", "GateMiddleware", "check_exposure", "is_loopback"]
+__all__ = ["MAX_HEAD_BYTES", "MIN_KEY_CHARS", "GateMiddleware", "check_exposure", "head_too_large", "is_loopback"]
 
 MIN_KEY_CHARS = 16
 """A shorter key can be guessed by trying."""
 
+MAX_HEAD_BYTES = 32 * 1024
+"""What the address and the headers of a request may have together; web servers commonly allow 8 to 32 KiB."""
+
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s\[\]:/?#@,\\]*)(?::[0-9]{0,5})?", re.IGNORECASE)
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _GUARDED = ("/v1/", "/metrics")
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -56,9 +61,23 @@ def check_exposure(settings: Settings) -> None:
         )
 
 
+def head_too_large() -> Problem:
+    """The address and the headers of a request are larger than is read."""
+    return Problem(
+        slug="head-too-large",
+        status=431,
+        title="Headers too large",
+        detail=f"The address and the headers of this request have more than {MAX_HEAD_BYTES:,} bytes: send less.",
+        errors=(FieldError("headers", f"have more than {MAX_HEAD_BYTES:,} bytes"),),
+        headers={"connection": "close"},
+    )
+
+
 class GateMiddleware:
     """Turns away requests before anything is read of them.
 
+    - Addresses and headers that are too large, and a ``Host`` that is none or is there twice (RFC 9112, section 3.2):
+      what stands in front of the service may have looked at the other one.
     - With a loopback address: any ``Host`` but localhost and the allowed ones. A page on the internet whose name was
       re-pointed to 127.0.0.1 (DNS rebinding) would otherwise read the documents through its visitor's browser.
     - A change (POST, DELETE) that a browser sends from another site's page.
@@ -84,8 +103,21 @@ class GateMiddleware:
         await self._app(scope, receive, send)
 
     def _objection(self, scope: Scope, headers: Headers) -> Problem | None:
-        host = headers.get("host", "")
-        if self._local_only and _host_name(host) not in self._names:
+        if _head_bytes(scope) > MAX_HEAD_BYTES:
+            return head_too_large()
+        hosts = headers.getlist("host")
+        host = hosts[0] if hosts else ""
+        parts = _HOST.fullmatch(host.strip())
+        if len(hosts) > 1 or parts is None:
+            return Problem(
+                slug="bad-host",
+                status=400,
+                title="Bad host",
+                detail="The request must have one Host header: a name or an address, with a port or without.",
+                errors=(FieldError("host", "must be there once, as NAME or NAME:PORT"),),
+                headers={"connection": "close"},
+            )
+        if self._local_only and parts[1].lower() not in self._names:
             return Problem(
                 slug="misdirected",
                 status=421,
@@ -124,12 +156,9 @@ def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
 
 
-def _host_name(host: str) -> str:
-    """The name in a ``Host`` header, without the port, in lower case."""
-    name = host.strip().lower()
-    if name.startswith("["):
-        return name[: name.find("]") + 1]
-    return name.partition(":")[0]
+def _head_bytes(scope: Scope) -> int:
+    address = len(scope["raw_path"]) + len(scope["query_string"])
+    return address + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 def _from_another_site(headers: Headers, host: str) -> bool:

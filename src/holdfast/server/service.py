@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from holdfast.rag.types import Tier
+from holdfast.server.bodies import BODY_SECONDS, seconds_for, too_slow
 from holdfast.server.context import context_of
-from holdfast.server.lifetime import Drain
+from holdfast.server.lifetime import Drain, while_serving
 from holdfast.telemetry.events import TierChanged
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from starlette.requests import Request
 
@@ -31,6 +32,7 @@ class Service:
 
     Attributes:
         tier: what the service as a whole can muster now, by its events.
+        body_seconds: how long a request's body may take to arrive, before what is added for large ones.
         stop_listening: what to call so that the engine's events are no longer turned into lines, counts and tiers.
     """
 
@@ -39,6 +41,7 @@ class Service:
     metrics: Metrics
     drain: Drain = field(default_factory=Drain)
     tier: str = Tier.FULL
+    body_seconds: float = BODY_SECONDS
     stop_listening: list[Callable[[], None]] = field(default_factory=list)
 
     def follow_tier(self) -> None:
@@ -54,6 +57,27 @@ class Service:
         guard = self.engine.guards()[self.engine.store.name]
         result: T = await guard.call(fn, *args, **kwargs)
         return result
+
+    async def changed(self, work: Coroutine[Any, Any, T]) -> T:
+        """What a change comes to that may take as long as a document is large.
+
+        Raises:
+            RejectedError: the service stops and its time for requests under way is over.
+        """
+        return await while_serving(work, drain=self.drain)
+
+    async def received(self, request: Request, reading: Coroutine[Any, Any, T]) -> T:
+        """What the reading of a request's body comes to, if it does so in time.
+
+        Raises:
+            ApiError: 408 when the body does not arrive in time.
+            RejectedError: the service stops and its time for requests under way is over.
+        """
+        seconds = seconds_for(request, self.body_seconds)
+        try:
+            return await while_serving(reading, drain=self.drain, seconds=seconds)
+        except TimeoutError:
+            raise too_slow(seconds) from None
 
 
 def service_of(request: Request) -> Service:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 
 from holdfast.rag.loaders import is_supported, supported_suffixes
+from holdfast.rag.names import is_plain_name
 from holdfast.rag.store.jobs import JobItem
 from holdfast.server.bodies import invalid
 from holdfast.server.problems import ApiError, FieldError, Problem
@@ -108,8 +109,10 @@ def _item(document: DocumentIn, payload: bytes) -> JobItem:
 def _check_file(
     where: str, name: str, data: bytes, names: set[str], errors: list[FieldError], *, max_file_bytes: int
 ) -> None:
-    if not name or len(name) > ID_MAX_CHARS or not name.isprintable():
-        errors.append(FieldError(where, f"needs a file name of 1 to {ID_MAX_CHARS} printable characters"))
+    if not name or len(name) > ID_MAX_CHARS or not is_plain_name(name):
+        errors.append(
+            FieldError(where, f"needs a file name of 1 to {ID_MAX_CHARS} characters, none of them a control character")
+        )
     elif name in names:
         errors.append(FieldError(where, "has the name of another file of this request: each needs its own"))
     if not data:

@@ -232,6 +232,18 @@ async def test_a_deleted_document_is_not_quoted_in_an_outage(make_engine: MakeEn
     assert (await parts.engine.ask(QUESTION)).tier is Tier.OFFLINE
 
 
+async def test_a_large_document_may_take_its_time_to_be_deleted(make_engine: MakeEngine) -> None:
+    """A deletion that takes ten seconds succeeds: the two seconds that a question has are not for it."""
+    parts = await ready(make_engine)
+
+    async def slow(document_id: str, *, collection: str) -> bool:
+        await parts.clock.asleep_ns(10_000_000_000)
+        return True
+
+    parts.store._part.delete = slow
+    assert await parts.engine.delete_document("large")
+
+
 async def test_a_clock_set_back_makes_no_answer_young(make_engine: MakeEngine) -> None:
     """An answer from the future has no known age and is not served."""
     parts = await ready(make_engine)

@@ -85,6 +85,7 @@ class FakeStore:
         self.documents: dict[tuple[str, str], Document] = {}
         self.error: Exception | None = None
         self.asked: dict[str, Any] = {}
+        self.delete_hangs = False
 
     def add(self, document_id: str, text: str = "Text.", collection: str = "default") -> None:
         self.documents[collection, document_id] = Document(
@@ -104,6 +105,8 @@ class FakeStore:
 
     async def delete(self, document_id: str, *, collection: str) -> bool:
         self._fail()
+        if self.delete_hangs:
+            await asyncio.Event().wait()
         return self.documents.pop((collection, document_id), None) is not None
 
     async def list(self, *, collection: str, limit: int, cursor: str | None) -> DocumentPage:
@@ -198,6 +201,7 @@ class FakeEngine:
     jobs: FakeJobs = field(default_factory=FakeJobs)
     ingestor: FakeIngestor = field(default_factory=FakeIngestor)
     guard: FakeGuard = field(default_factory=FakeGuard)
+    removing: list[str] = field(default_factory=list)
     answer: Answer = ANSWER
     pieces: tuple[str, ...] = ("Refunds take 5 to 7 ", "working days [1].")
     error: Exception | None = None
@@ -242,6 +246,10 @@ class FakeEngine:
         check = Check(status="ok", detail="42 documents", latency_ms=1.5, breaker="closed")
         status: Any = self.status
         return Health(status=status, tier=Tier.FULL, checks={"store:fake": check})
+
+    async def delete_document(self, document_id: str, *, collection: str = "default") -> bool:
+        self.removing.append(document_id)
+        return await self.store.delete(document_id, collection=collection)
 
     def guards(self) -> Mapping[str, FakeGuard]:
         return {self.store.name: self.guard}

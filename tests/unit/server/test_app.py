@@ -73,7 +73,7 @@ async def test_health_is_as_the_contract_says(client: httpx2.AsyncClient) -> Non
 async def test_probes_follow_the_status(
     client: httpx2.AsyncClient, engine: Any, status: str, codes: tuple[int, ...]
 ) -> None:
-    """A degraded service gets requests; one that cannot answer gets none, and is not restarted for it."""
+    """A degraded service gets requests, whatever is missing; one that is not open gets none, and is not restarted."""
     engine.status = status
     paths = ("/health", "/health/live", "/health/ready")
     assert tuple([(await client.get(path)).status_code for path in paths]) == codes
@@ -194,6 +194,53 @@ async def test_change_from_the_own_page_is_served(client: httpx2.AsyncClient) ->
     """The service's own page may do what programs may."""
     headers = {"origin": "http://127.0.0.1:8000", "sec-fetch-site": "same-origin"}
     assert (await client.post("/v1/query", json={"question": "q"}, headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["[::1]evil", "[::1]:80:80", "localhost:evil", "127.0.0.1@evil.test", "a b", "[::1"])
+async def test_host_that_is_none_is_refused(client: httpx2.AsyncClient, host: str) -> None:
+    """A Host header that is neither a name nor an address is a 400, whatever it begins with."""
+    response = await client.get("/health/live", headers={"host": host})
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == "host"
+
+
+@pytest.mark.parametrize("second", ["evil.example", "127.0.0.1:8000"])
+async def test_second_host_is_refused(wire: Any, engine: Any, second: str) -> None:
+    """Two Host headers are a 400: what stands in front of the service may have looked at the other one."""
+    request = wire("POST", "/v1/query")
+    request.scope["headers"].append((b"host", second.encode()))
+    request.start(b'{"question": "q"}')
+    await request.finish()
+    assert request.status == 400
+    assert engine.queries == []
+
+
+@pytest.mark.parametrize(
+    ("address", "headers"),
+    [("/health/live", {f"x-{n}": "v" * 1_000 for n in range(33)}), (f"/v1/documents?{'a=&' * 12_000}", {})],
+    ids=["headers", "address"],
+)
+async def test_large_heads_are_refused(client: httpx2.AsyncClient, address: str, headers: dict[str, str]) -> None:
+    """Headers and addresses are bounded together; what is above is a 431 problem."""
+    response = await client.get(address, headers=headers)
+    assert response.status_code == 431
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["connection"] == "close"
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/health/ready", "/metrics", "/v1/documents", "/openapi.json"])
+async def test_head_is_get_without_the_body(client: httpx2.AsyncClient, path: str) -> None:
+    """Monitors ask with HEAD: it has GET's status and headers, and no body."""
+    got, head = await client.get(path), await client.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert "content-length" in head.headers
+
+
+async def test_head_of_what_is_not_there_is_a_404(client: httpx2.AsyncClient) -> None:
+    """HEAD tells failures by their status as well."""
+    response = await client.head("/v1/documents/none")
+    assert (response.status_code, response.content) == (404, b"")
 
 
 def with_key(engine: Any, **changes: Any) -> Any:

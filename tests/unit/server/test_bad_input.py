@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import ValidationError
+from starlette.requests import Request
 
+from holdfast.server import bodies
+from holdfast.server.request_bodies import MAX_ERRORS, ErrorBudget, IngestRequest
 from holdfast.server.routes.query import MAX_QUESTION_BODY_BYTES
 
 if TYPE_CHECKING:
@@ -233,3 +238,113 @@ async def test_reflected_names_are_cut(client: httpx2.AsyncClient) -> None:
 def test_limit_lets_the_field_be_named() -> None:
     """The bound of a question's body is far above a megabyte, so that the question itself is what is refused."""
     assert MAX_QUESTION_BODY_BYTES > 2_000_000
+
+
+async def test_few_unknown_fields_are_all_named(client: httpx2.AsyncClient) -> None:
+    """Up to the bound each unknown field has its own sentence."""
+    body = assert_problem(await client.post("/v1/query", json={**ASK, **{f"f{n}": 1 for n in range(20)}}), 422)
+    assert len(body["errors"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "field"),
+    [
+        ("/v1/query", {**ASK, **{f"f{n}": 1 for n in range(5_000)}}, "body"),
+        ("/v1/query", {**ASK, "filters": {f"f{n}": None for n in range(5_000)}}, "filters"),
+        ("/v1/documents", {"documents": [{"text": "a", "metadata": {f"f{n}": [] for n in range(3_000)}}]},
+         "documents[0].metadata"),
+        ("/v1/documents", {"documents": [7] * 5_000}, "documents"),
+    ],
+)  # fmt: skip
+async def test_flood_of_entries_is_one_error(
+    client: httpx2.AsyncClient, path: str, content: dict[str, Any], field: str
+) -> None:
+    """An object or list with far too many entries is refused as a whole, with one error."""
+    body = assert_problem(await client.post(path, json=content), 422)
+    assert [one["field"] for one in body["errors"]] == [field]
+
+
+@pytest.mark.parametrize("document", [{"text": "a", **{f"f{n}": 1 for n in range(15)}}, {"text": 1}, 7])
+def test_work_on_many_wrong_documents_is_bounded(document: object) -> None:
+    """After too many errors the rest of the documents is not looked at."""
+    with pytest.raises(ValidationError) as caught:
+        IngestRequest.model_validate_json(json.dumps({"documents": [document] * 1_000}), context=ErrorBudget())
+    assert MAX_ERRORS < caught.value.error_count() <= 2 * MAX_ERRORS
+
+
+async def test_spelling_is_looked_up_for_shown_errors_only(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The slow search for the field that was meant is done for what is shown, and not for every error."""
+    calls: list[str] = []
+    get_close_matches = difflib.get_close_matches
+
+    def counted(word: str, known: list[str], n: int) -> list[str]:
+        calls.append(word)
+        return get_close_matches(word, known, n)
+
+    monkeypatch.setattr(difflib, "get_close_matches", counted)
+    documents = [{"text": "a", **{f"f{n}": 1 for n in range(15)}}] * 100
+    body = assert_problem(await client.post("/v1/documents", json={"documents": documents}), 422)
+    assert len(calls) == MAX_ERRORS
+    assert len(body["errors"]) == MAX_ERRORS + 1
+    assert "at least 10 more" in body["errors"][-1]["message"]
+
+
+def test_document_is_checked_without_a_budget_as_well() -> None:
+    """Whoever validates without a budget gets every error."""
+    with pytest.raises(ValidationError) as caught:
+        IngestRequest.model_validate_json(json.dumps({"documents": [7] * 50}))
+    assert caught.value.error_count() == 50
+
+
+async def test_many_wrong_parameters_are_bounded(client: httpx2.AsyncClient) -> None:
+    """An address with very many unknown parameters gets a short answer."""
+    response = await client.get("/v1/documents?" + "&".join(f"p{n}=" for n in range(1_000)))
+    assert len(assert_problem(response, 422)["errors"]) <= MAX_ERRORS + 1
+
+
+FORM = {"content-type": "multipart/form-data; boundary=x"}
+SLOW = [
+    ("/v1/query", {}, b'{"question": "How'),
+    ("/v1/search", {}, b'{"question": "How'),
+    ("/v1/documents", {}, b'{"documents": ['),
+    ("/v1/documents", FORM, b'--x\r\ncontent-disposition: form-data; name="files"; filename="a.md"\r\n\r\n# A'),
+]
+
+
+@pytest.mark.parametrize(("path", "headers", "piece"), SLOW)
+async def test_slow_body_is_given_up_in_time(
+    wire: Any, app: Any, lines: Any, path: str, headers: dict[str, str], piece: bytes
+) -> None:
+    """A body that does not arrive in the time for bodies is a 408 problem."""
+    app.state.service.body_seconds = 0.0
+    request = wire("POST", path, headers=headers)
+    request.start(piece, whole=False)
+    await request.finish()
+    assert request.status == 408
+    assert request.headers["connection"] == "close"
+    assert json.loads(request.body)["type"].endswith("body-too-slow")
+    assert not any(line.get("exc_info") for line in lines)
+
+
+@pytest.mark.parametrize(("path", "headers", "piece"), SLOW)
+async def test_slow_body_does_not_hold_up_the_stop(
+    wire: Any, app: Any, lines: Any, path: str, headers: dict[str, str], piece: bytes
+) -> None:
+    """A request whose body is still on its way when the time for requests is over is a 503 problem."""
+    request = wire("POST", path, headers=headers)
+    request.start(piece, whole=False)
+    await request.until(lambda: request.pieces_taken == 1)
+    assert not request.sent
+    app.state.service.drain.expire()
+    await request.finish()
+    assert (request.status, request.headers["retry-after"]) == (503, "5")
+    assert not any(line.get("exc_info") for line in lines)
+
+
+@pytest.mark.parametrize(("length", "seconds"), [(None, 30), ("65536", 31), ("33554432", 542), ("nonsense", 30)])
+def test_large_bodies_have_more_time(length: str | None, seconds: float) -> None:
+    """A body has 30 s, and a second more for each 64 KiB that it announces."""
+    headers = [] if length is None else [(b"content-length", length.encode())]
+    assert bodies.seconds_for(Request({"type": "http", "headers": headers})) == seconds

@@ -245,4 +245,41 @@ async def test_document_is_read_and_removed(client: httpx2.AsyncClient, engine: 
     assert (await client.get(path)).json()["text"] == "The text."
     response = await client.delete(path)
     assert (response.status_code, response.content) == (204, b"")
+    assert engine.removing == ["help/a b.md"]
+    assert engine.guard.calls == ["get"]  # not for the removal: a large document takes longer than a question may
     assert (await client.get(path)).status_code == 404
+
+
+async def test_removal_is_given_up_when_the_service_stops(wire: Any, engine: Any, app: Any) -> None:
+    """A removal that outlives the time for requests gets a 503 with a Retry-After."""
+    engine.store.delete_hangs = True
+    request = wire("DELETE", "/v1/documents/large")
+    request.start(b"")
+    await request.until(lambda: engine.removing)
+    app.state.service.drain.expire()
+    await request.finish()
+    assert (request.status, request.headers["retry-after"]) == (503, "5")
+
+
+@pytest.mark.parametrize("name", ["rapport\u00a02026.md", "資料\u3000一.md", "क्\u200cष.md", "12\u202f000.md"])
+async def test_names_in_any_script_are_taken(client: httpx2.AsyncClient, engine: Any, name: str) -> None:
+    """Spaces and joiners of other scripts are parts of ordinary names: of files, ids, titles and collections."""
+    files = [("files", (name, b"# A", "text/markdown"))]
+    assert (await client.post("/v1/documents", files=files, data={"collection": name})).status_code == 202
+    assert engine.jobs.items[0].name == name
+    document = {"id": name, "title": name, "text": "a", "metadata": {name: 1}}
+    response = await client.post("/v1/documents", json={"documents": [document], "collection": name})
+    assert response.status_code == 202, response.text
+
+
+@pytest.mark.parametrize("character", ["\u0007", "\u0085", "\u2028", "\u2029", "\u202e", "\u2066"])
+async def test_names_that_do_not_read_as_written_are_refused(client: httpx2.AsyncClient, character: str) -> None:
+    """Control characters, line separators and characters that turn the direction are in no name."""
+    name = f"a{character}b.md"
+    part = f'--x\r\ncontent-disposition: form-data; name="files"; filename="{name}"\r\n\r\n# A\r\n--x--\r\n'
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    for response in (
+        await client.post("/v1/documents", content=part.encode(), headers=form),
+        await client.post("/v1/documents", json={"documents": [{"id": name, "text": "a"}]}),
+    ):
+        assert response.status_code == 422

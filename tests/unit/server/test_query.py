@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast.errors import CircuitOpenError, NotFoundError, StoreUnavailableError
+from holdfast.errors import BulkheadFullError, CircuitOpenError, NotFoundError, StoreUnavailableError
 from holdfast.rag.types import Reason, Source, Tier
 
 if TYPE_CHECKING:
@@ -144,6 +144,19 @@ async def test_rejection_names_when_to_come_back(client: httpx2.AsyncClient, eng
     engine.error = CircuitOpenError("The store is resting.", dependency="store", retry_after=7.2)
     response = await client.post("/v1/query", json=ASK)
     assert (response.status_code, response.headers["retry-after"]) == (503, "8")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("retry_after", "header"), [(0.3, "1"), (None, "5")])
+async def test_too_many_questions_have_a_status(
+    client: httpx2.AsyncClient, engine: Any, retry_after: float | None, header: str, *, stream: bool
+) -> None:
+    """A question that the engine does not take on is a 503 problem with a Retry-After, also when streamed."""
+    engine.error = BulkheadFullError("Too many questions are under way.", retry_after=retry_after)
+    response = await client.post("/v1/query", json={**ASK, "stream": stream})
+    assert (response.status_code, response.headers["retry-after"]) == (503, header)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.json()["detail"] == "Too many questions are under way."
 
 
 @pytest.mark.parametrize("stream", [False, True])

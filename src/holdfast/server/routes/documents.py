@@ -38,7 +38,7 @@ class _Paging(BaseModel):
     "/v1/documents",
     status_code=202,
     response_model=JobAcceptedBody,
-    responses=problems(400, 401, 413, 415, 422, 503),
+    responses=problems(400, 401, 408, 413, 415, 422, 503),
     openapi_extra=ingest_body(IngestRequest),
 )
 async def ingest(request: Request) -> Response:
@@ -51,12 +51,12 @@ async def ingest(request: Request) -> Response:
     items: list[JobItem]
     match media_type(request):
         case "application/json":
-            body = await read_json(request, IngestRequest, max_bytes=settings.max_body_bytes)
+            body = await service.received(request, read_json(request, IngestRequest, max_bytes=settings.max_body_bytes))
             items = items_of_request(body, max_file_bytes=settings.max_file_bytes)
             collection = body.collection or settings.collection
         case "multipart/form-data":
             form = limited(request, settings.max_body_bytes)
-            items, named = await items_of_form(form, max_file_bytes=settings.max_file_bytes)
+            items, named = await service.received(request, items_of_form(form, max_file_bytes=settings.max_file_bytes))
             collection = named or settings.collection
         case _:
             raise unsupported_media(request, JSON, MULTIPART)
@@ -103,8 +103,8 @@ async def document(request: Request, document_id: DocumentId, collection: InColl
 async def remove(request: Request, document_id: DocumentId, collection: InCollection = None) -> Response:
     """Remove a document and everything made of it."""
     service = service_of(request)
-    was_there = await service.stored(
-        service.engine.store.delete, document_id, collection=collection or service.settings.collection
+    was_there = await service.changed(
+        service.engine.delete_document(document_id, collection=collection or service.settings.collection)
     )
     if not was_there:
         raise _no_such_document()

@@ -16,9 +16,13 @@ __all__ = ["router"]
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/health", response_model=HealthBody, responses={503: {"model": HealthBody, "description": "Unavailable."}})
+@router.get("/health", response_model=HealthBody, responses={503: {"model": HealthBody, "description": "Not open."}})
 async def health(request: Request) -> Response:
-    """Ask every dependency now. 503 when the service cannot answer at all."""
+    """Ask every dependency now.
+
+    `degraded` (200) when a part is missing, the store included: questions still get a remembered answer or a sentence
+    that says what is wrong. `unavailable` (503) only while the service is not open: starting, or stopped.
+    """
     service = service_of(request)
     report = await service.engine.health()
     body = HealthBody.of(report, timestamp=_timestamp(service.engine.clock), version=__version__)
@@ -36,7 +40,11 @@ async def live(request: Request) -> Response:
     "/health/ready", response_model=LivenessBody, responses={503: {"model": LivenessBody, "description": "Not ready."}}
 )
 async def ready(request: Request) -> Response:
-    """Whether to send requests here: not when it has nothing to answer with."""
+    """Whether to send requests here: yes, as long as the service is open and has something to say.
+
+    It stays ready when its store is away, and then gives remembered answers or says that it has none: a store that is
+    shared would otherwise take every replica out of service at once. Watch `/health` and `x-holdfast-tier` for that.
+    """
     service = service_of(request)
     clock = service.engine.clock
     if (await service.engine.health()).status == "unavailable":

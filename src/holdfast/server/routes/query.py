@@ -29,18 +29,20 @@ router = APIRouter(tags=["questions"])
             "description": "The answer; server-sent events (`delta`..., `answer`, `done`) with `stream`.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        **problems(400, 401, 404, 413, 415, 422, 503),
+        **problems(400, 401, 404, 408, 413, 415, 422, 503),
     },
     openapi_extra=json_body(QueryRequest),
 )
 async def query(request: Request) -> Response:
     """Answer a question from the documents, with citations.
 
-    A part that is down makes the answer degraded (see `tier`, `reasons`, `notice`), never an error.
+    A part that is down makes the answer degraded (see `tier`, `reasons`, `notice`), never an error. 503 only when more
+    questions are under way than can be answered, or the service is stopping. A stream carries its tier and source in
+    the `answer` event: its headers are sent before they are known.
     """
     service, context = service_of(request), context_of(request.scope)
     limit = min(service.settings.max_body_bytes, MAX_QUESTION_BODY_BYTES)
-    body = await read_json(request, QueryRequest, max_bytes=limit)
+    body = await service.received(request, read_json(request, QueryRequest, max_bytes=limit))
     question = body.query(collection=service.settings.collection, request_id=context.request_id)
     if not body.stream:
         answer = await while_wanted(service.engine.ask(question), receive=request.receive, drain=service.drain)

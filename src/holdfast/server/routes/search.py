@@ -21,14 +21,14 @@ router = APIRouter(tags=["questions"])
 @router.post(
     "/v1/search",
     response_model=SearchResultBody,
-    responses=problems(400, 401, 413, 415, 422, 503, 504),
+    responses=problems(400, 401, 408, 413, 415, 422, 503, 504),
     openapi_extra=json_body(SearchRequest),
 )
 async def search(request: Request) -> Response:
     """Find the passages that fit a question best, by words and by meaning."""
     service, context = service_of(request), context_of(request.scope)
     limit = min(service.settings.max_body_bytes, MAX_QUESTION_BODY_BYTES)
-    body = await read_json(request, SearchRequest, max_bytes=limit)
+    body = await service.received(request, read_json(request, SearchRequest, max_bytes=limit))
     question = body.query(collection=service.settings.collection, request_id=context.request_id)
     result = await while_wanted(service.engine.search(question), receive=request.receive, drain=service.drain)
     context.tier = result.tier
