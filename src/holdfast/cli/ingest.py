@@ -1,5 +1,6 @@
 """``holdfast ingest``: files and folders in, and a summary of what became of them."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -29,7 +30,6 @@ def ingest(
         typer.Argument(
             metavar="PATH",
             help="Files, and folders with all that is below them: Markdown, text, HTML, PDF, JSONL.",
-            exists=True,
             show_default=False,
         ),
     ] = None,
@@ -53,6 +53,7 @@ def ingest(
     """Load documents, so that questions can be answered from them.
 
     Unchanged files are left as they are, changed ones replace what was stored, unusable ones are listed with reasons.
+    What a file does not hold any more is removed; a file that is gone keeps its documents.
 
     It can be interrupted at any time: the same command goes on where it stopped.
     """
@@ -64,6 +65,9 @@ def ingest(
         paths, uri_prefix = [articles_dir()], uri_prefix or _SAMPLE_URI_PREFIX
     if not paths:
         raise InvalidInputError("PATH", "is missing: name a file or a folder, or take --sample")
+    if not any(os.access(path, os.R_OK) for path in paths):
+        named = ", ".join(map(str, paths))
+        raise InvalidInputError("PATH", f"is not there, or you have no right to read it: {named}")
     import asyncio
 
     options: Options = context.obj
@@ -86,7 +90,8 @@ def ingest(
                 "The documents can be found by their words only. "
                 "For a search by meaning: `holdfast model`, then this command again."
             )
-    if (report.failed or report.skipped) and not (report.added or report.changed or report.unchanged):
+    usable = report.added or report.changed or report.unchanged or report.removed
+    if report.failed or (report.skipped and not usable):
         raise typer.Exit(1)
 
 
@@ -106,7 +111,7 @@ class _Stored:
 
     def speed(self) -> str:
         seconds = self.now() - self.started if self.started else 0.0
-        return f"{self.chunks / seconds:.0f} chunks/s" if seconds >= 0.5 else ""
+        return f"{self.documents:,} documents, {self.chunks / seconds:.0f} chunks/s" if seconds >= 0.5 else ""
 
 
 async def _ingest(settings: "Settings", paths: Sequence[Path], uri_prefix: str, stored: _Stored) -> "IngestReport":
@@ -125,9 +130,10 @@ async def _ingest(settings: "Settings", paths: Sequence[Path], uri_prefix: str, 
 def _print_report(report: "IngestReport") -> None:
     total = report.added + report.changed + report.unchanged
     speed = f", {report.chunks / report.seconds:,.0f} chunks/s" if report.chunks and report.seconds else ""
+    removed = f"; {report.removed:,} removed" if report.removed else ""
     print_result(
-        f"{total:,} documents: {report.added:,} new, {report.changed:,} changed, {report.unchanged:,} as they were. "
-        f"{report.chunks:,} passages written in {report.seconds:.1f} s{speed}."
+        f"{total:,} documents: {report.added:,} new, {report.changed:,} changed, {report.unchanged:,} as they were"
+        f"{removed}. {report.chunks:,} passages written in {report.seconds:.1f} s{speed}."
     )
     for title, problems in (("Skipped", report.skipped), ("Failed, the next run tries again", report.failed)):
         if problems:

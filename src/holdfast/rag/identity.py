@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from holdfast.rag.types import Mime, Scalar
 
-__all__ = ["content_hash", "document_id_for"]
+__all__ = ["content_hash", "document_id_for", "source_id_for"]
 
 
 def document_id_for(uri: str) -> str:
@@ -23,6 +23,15 @@ def document_id_for(uri: str) -> str:
         uri: what identifies the source, the same at every run: a file's resolved path, a URL.
     """
     return "doc_" + hashlib.sha256(uri.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+
+
+def source_id_for(identity: str) -> str:
+    """The mark of a file that documents come from: ``src_`` and 24 hex digits of its SHA-256.
+
+    Args:
+        identity: what identifies the file, the same at every run: its resolved path.
+    """
+    return "src_" + hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def content_hash(*, text: str, title: str, uri: str, mime: Mime, metadata: Mapping[str, Scalar]) -> str:

@@ -177,6 +177,26 @@ class JobStoreConformance(ABC):
             assert list(taken.failures) == [JobFailure("d0", "broken")]
             assert await survivor.next_items(job.id, 9) == [(1, items[1]), (2, items[2])]
 
+    async def test_a_released_job_is_handed_out_again(self, tmp_path: Path) -> None:
+        """Whoever gave a job back, or another process, goes on with the items that are left; twice is as once."""
+        items = sample_items(3)
+        async with self.make_jobs(tmp_path) as one, self.make_jobs(tmp_path) as two:
+            job = await one.create_job(items, collection="default")
+            one.release_job("nothing")
+            one.release_job(job.id)
+            for worker, done in ((one, 0), (one, 1), (two, 2)):
+                taken = await worker.next_job()
+                assert taken is not None
+                assert (taken.id, taken.status, taken.done) == (job.id, JobState.RUNNING, done)
+                (two if worker is one else one).release_job(job.id)  # it is not theirs to give back
+                assert await one.next_job() is None
+                assert await two.next_job() is None
+                job = await worker.finish_item(job.id, done)
+                worker.release_job(job.id)
+                worker.release_job(job.id)
+            assert job.status is JobState.DONE
+            assert await one.next_job() is None
+
     async def test_jobs_survive_reopening(self, tmp_path: Path) -> None:
         """What was accepted is there after a restart, to the byte."""
         items = sample_items(2)

@@ -85,6 +85,7 @@ class StoreConformance(ABC):
             assert await _near(store, "apple") == []
             assert await store.get("a") is None
             assert await store.records(["a"]) == {}
+            assert await store.ids_from("file") == []
             assert (await store.list()).documents == []
             assert await store.fetch(["a/1"]) == []
             assert await store.document_frequency(["apple"]) == ({"apple": 0}, 0)
@@ -243,6 +244,24 @@ class StoreConformance(ABC):
             await _put(store, sample_document("a", "text"), sample_document("b", "text", collection="other"))
             found = await store.records([f"x{n}" for n in range(1_500)] + ["a", "b"])
             assert list(found) == ["a"]
+
+    async def test_documents_know_their_source(self, tmp_path: Path) -> None:
+        """The documents of a source are found by it; the last put decides, and without a source there is none."""
+        async with self.make_store(tmp_path) as store:
+            for each, source in (("c", "one"), ("a", "one"), ("b", "two"), ("d", "")):
+                document, chunks = sample_document(each, f"Text {each}.")
+                await store.put(document, chunks, embedder_id=EMBEDDER, source=source)
+            document, chunks = sample_document("e", "Text e.", collection="other")
+            await store.put(document, chunks, embedder_id=EMBEDDER, source="one")
+            assert list(await store.ids_from("one")) == ["a", "c"]
+            assert list(await store.ids_from("one", collection="other")) == ["e"]
+            assert list(await store.ids_from("")) == []
+            assert list(await store.ids_from("one", collection="nowhere")) == []
+            records = await store.records(["a", "b", "d"])
+            assert [record.source for record in records.values()] == ["one", "two", ""]
+            await _put(store, sample_document("a", "Text a."))
+            await store.delete("c")
+            assert list(await store.ids_from("one")) == []
 
     async def test_collections_are_apart(self, tmp_path: Path) -> None:
         """The same id may stand in two collections; neither sees the other's words, vectors or counts."""

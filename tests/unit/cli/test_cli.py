@@ -16,6 +16,7 @@ import typer
 from holdfast import __version__, errors
 from holdfast.cli import main
 from holdfast.cli.app import app, exit_code_of
+from holdfast.cli.ingest import _Stored
 from holdfast.core.events import Events
 from holdfast.llm.local.installed import InstalledModel
 from holdfast.rag.ingest import IngestReport
@@ -450,7 +451,7 @@ def test_ingest_sample(holdfast: Run, engine: FakeEngine) -> None:
 
 
 def test_ingest_problems_are_listed(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> None:
-    """Skipped and failed files are listed with their reasons on stderr; with something ingested the exit code is 0."""
+    """Skipped and failed files are listed with their reasons on stderr; because of the failed one the code is 1."""
     engine.ingestor.report = IngestReport(
         added=1,
         chunks=2,
@@ -461,7 +462,7 @@ def test_ingest_problems_are_listed(holdfast: Run, engine: FakeEngine, tmp_path:
         embedded=False,
     )
     done = holdfast("ingest", str(tmp_path))
-    assert done.code == 0
+    assert done.code == 1
     assert "Skipped: 1\n  a.pdf: It is empty.\n" in done.err
     assert "b.md: it could not be stored" in done.err
     assert ".png 2, without ending 1" in done.err
@@ -487,10 +488,12 @@ def test_ingest_long_list_is_cut(holdfast: Run, engine: FakeEngine, tmp_path: Pa
         (IngestReport(unchanged=1, skipped=(Problem("a", "b"),)), 0),
         (IngestReport(skipped=(Problem("a", "b"),)), 1),
         (IngestReport(failed=(Problem("a", "b"),)), 1),
+        (IngestReport(added=9, failed=(Problem("a", "b"),)), 1),
+        (IngestReport(removed=1, skipped=(Problem("a", "b"),)), 0),
     ],
 )
 def test_ingest_exit_code(holdfast: Run, engine: FakeEngine, tmp_path: Path, report: IngestReport, code: int) -> None:
-    """1 only when something was wrong and nothing at all is in the store."""
+    """1 when something could not be stored, or all that was named is unusable; skipped files alone are no failure."""
     engine.ingestor.report = report
     assert holdfast("ingest", str(tmp_path)).code == code
 
@@ -502,12 +505,40 @@ def test_ingest_json(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> None:
     assert (report["added"], report["chunks"], report["embedded"]) == (40, 1234, True)
 
 
-@pytest.mark.parametrize("arguments", [(), ("--sample", "."), ("nowhere",), (".", "nowhere")])
+@pytest.mark.parametrize("arguments", [(), ("--sample", "."), ("nowhere",), ("neither", "nowhere")])
 def test_ingest_bad_input_is_2(holdfast: Run, engine: FakeEngine, arguments: tuple[str, ...]) -> None:
-    """No path, a path beside --sample, or a path that is not there: 2, and nothing is ingested."""
+    """No path, a path beside --sample, or only paths that are not there: 2, and nothing is ingested."""
     done = holdfast("ingest", *arguments)
     assert (done.code, done.out) == (2, "")
     assert engine.ingestor.calls == []
+
+
+def test_ingest_of_a_good_and_a_bad_path(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> None:
+    """A path that is not there does not keep the others out: the ingestor gets all of them, and reports it."""
+    (tmp_path / "good.html").write_text("<p>Good.")
+    engine.ingestor.report = IngestReport(added=1, skipped=(Problem("nowhere", "There is no such file or folder."),))
+    done = holdfast("ingest", "nowhere", "good.html")
+    assert done.code == 0
+    assert engine.ingestor.calls[0]["paths"] == [Path("nowhere"), Path("good.html")]
+    assert "nowhere: There is no such file" in done.err
+
+
+def test_ingest_tells_what_was_removed(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> None:
+    """Documents that their files hold no more are part of the summary, and of the JSON."""
+    engine.ingestor.report = replace(REPORT, removed=1_200)
+    assert "5 as they were; 1,200 removed. " in holdfast("ingest", str(tmp_path)).out
+    assert json.loads(holdfast("ingest", str(tmp_path), "--json").out)["removed"] == 1_200
+
+
+def test_ingest_speed_tells_documents() -> None:
+    """Where a file holds many documents, the display says how many of them are stored."""
+    now = 10.0
+    stored = _Stored(lambda: now)
+    assert stored.speed() == ""
+    for _ in range(1_200):
+        stored.add(2)
+    now = 20.0
+    assert stored.speed() == "1,200 documents, 240 chunks/s"
 
 
 def test_ingest_interrupted(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> None:

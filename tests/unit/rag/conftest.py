@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -45,21 +46,25 @@ Sofas and bed frames are covered for twelve years.
 
 
 class Fault:
-    """Wraps one part of the engine; while ``error`` is set, every coroutine method raises it."""
+    """Wraps one part of the engine; while ``error`` is set, every coroutine method raises it.
+
+    With ``only`` set, just the methods of these names raise.
+    """
 
     def __init__(self, part: Any) -> None:
         self._part = part
         self.error: Exception | None = None
+        self.only: set[str] = set()
         self.calls = 0
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._part, name)
-        if not callable(value) or name in {"open", "close"}:
+        if not inspect.iscoroutinefunction(value) or name in {"open", "close"}:
             return value
 
         async def guarded(*args: Any, **kwargs: Any) -> Any:
             self.calls += 1
-            if self.error is not None:
+            if self.error is not None and (not self.only or name in self.only):
                 raise self.error
             return await value(*args, **kwargs)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from holdfast.core.events import correlation_scope
 from holdfast.errors import HoldfastError
 from holdfast.rag.documents import FoundFile, Ignored, WalkItem, walk
-from holdfast.rag.identity import document_id_for
+from holdfast.rag.ingest.sources import FileReader, Sourced
+from holdfast.rag.ingest.writer import sentence_of
 from holdfast.rag.loaders import load
-from holdfast.rag.loaders.base import Loaded, Problem
-from holdfast.rag.store.jobs import JobFailure
+from holdfast.rag.loaders.base import Problem
+from holdfast.rag.store.jobs import JobFailure, JobState
 from holdfast.rag.types import Reason
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from holdfast.core.ports import Blocking
     from holdfast.llm.embedding import Embedder
     from holdfast.rag.ingest.report import IngestReport, Progress, Tally
+    from holdfast.rag.ingest.sources import Incoming
     from holdfast.rag.ingest.writer import DocumentWriter
     from holdfast.rag.narrator import Narrator
     from holdfast.rag.store.jobs import Job, JobItem, JobStore
@@ -32,6 +35,16 @@ __all__ = ["Ingestor"]
 _ITEMS_AT_ONCE = 16
 _IDLE_NS = 10_000_000_000
 """How often a worker with nothing to do looks for jobs that another process left behind."""
+
+_STALL_NS = 10_000_000_000
+"""How long a worker waits after a failure of the store or the embedder, whatever else comes in."""
+
+_MAX_STALLS = 5
+"""How often one item may be interrupted by failures before what still fails of it is given up.
+
+A round counts only when it got as far as the item: the store took the write that claims the job, and the embedder
+answered. So an outage of hours costs no document, and a document that makes the embedder fail does not block the rest.
+"""
 
 
 class Ingestor:
@@ -60,6 +73,7 @@ class Ingestor:
         self._narrator = narrator
         self._max_file_bytes = max_file_bytes
         self._work = asyncio.Event()
+        self._stalls: defaultdict[str, Counter[int]] = defaultdict(Counter)
 
     async def ingest_paths(
         self,
@@ -69,13 +83,15 @@ class Ingestor:
         uri_prefix: str = "",
         progress: Progress | None = None,
     ) -> IngestReport:
-        """Ingest files and folders.
+        """Ingest files and folders, and remove what a file held at an earlier time and holds no more.
+
+        A file that is gone from the disk keeps its documents, and so does one that could not be read whole.
 
         Args:
             paths: files, and folders that are searched recursively.
             uri_prefix: put before each file's path below its folder to make the address that citations show, e.g.
                 ``https://example.com/help/``; empty: the folder's name.
-            progress: told after each file.
+            progress: told after each document and at the end.
 
         Raises:
             StoreError: the store is not usable; nothing was read.
@@ -91,10 +107,10 @@ class Ingestor:
                 files.append(item)
         if progress is not None:
             progress("scan", len(files), len(files), "")
-        reader = _FileReader(files, collection=collection, blocking=self._blocking, limit=self._max_file_bytes)
+        reader = FileReader(files, collection=collection, blocking=self._blocking, limit=self._max_file_bytes)
         async for document in self._writer.put_all(reader.documents(tally, self._writer), tally, embedder):
             if progress is not None:
-                progress("ingest", reader.files_read, len(files), document.uri)
+                progress("ingest", reader.files_read, len(files), reader.place(document))
         if progress is not None:
             progress("ingest", len(files), len(files), "")
         return tally.report()
@@ -106,16 +122,23 @@ class Ingestor:
     async def run_jobs(self) -> None:
         """Work on jobs, oldest first, until cancelled; jobs of a process that died are taken over.
 
-        A store that fails does not end the worker: the job stays where it is and is tried again.
+        A store or an embedder that fails does not end the worker, nor does it cost a document: the job is given back
+        with the items that are left, and tried again after 10 s. An item that was interrupted like that 5 times, while
+        the store and the embedder answered otherwise, is given up: what still fails of it is a failure of the job.
         """
         while True:
             self._work.clear()
             try:
                 while (job := await self._jobs.next_job()) is not None:
-                    await self._run_job(job)
+                    try:
+                        await self._run_job(job)
+                    finally:
+                        self._jobs.release_job(job.id)
             except HoldfastError as error:
                 self._narrator.stage_failed("ingest", "", Reason.VECTOR_STORE_UNAVAILABLE, error)
-            await self._until_woken()
+                await self._clock.asleep_ns(_STALL_NS)
+            else:
+                await self._until_woken()
 
     async def _until_woken(self) -> None:
         woken = asyncio.ensure_future(self._work.wait())
@@ -129,17 +152,43 @@ class Ingestor:
     async def _run_job(self, job: Job) -> None:
         with correlation_scope(job.id):
             tally, embedder = await self._writer.begin()
-            while items := await self._jobs.next_items(job.id, _ITEMS_AT_ONCE):
+            while job.status is JobState.RUNNING:
+                items = await self._jobs.next_items(job.id, _ITEMS_AT_ONCE)
+                if not items:  # somebody cancelled it
+                    job = await self._jobs.job(job.id) or job
+                    break
                 for number, item in items:
-                    stored, failures = await self._ingest_item(item, job, tally, embedder)
+                    stored, failures = await self._try_item(number, item, job, tally, embedder)
                     job = await self._jobs.finish_item(job.id, number, stored=stored, failures=failures)
+                    if job.status is not JobState.RUNNING:
+                        break
+            self._stalls.pop(job.id, None)
             self._narrator.job_finished(job)
 
+    async def _try_item(
+        self, number: int, item: JobItem, job: Job, tally: Tally, embedder: Embedder | None
+    ) -> tuple[int, list[JobFailure]]:
+        """Ingest one item; raises what interrupts it, until that happened too often."""
+        stalls = self._stalls[job.id]
+        patient = stalls[number] < _MAX_STALLS
+        try:
+            return await self._ingest_item(item, job, tally, embedder, patient=patient)
+        except Exception as error:
+            if patient:
+                stalls[number] += 1
+                raise
+            reason = f"It was given up after {_MAX_STALLS + 1} tries: {sentence_of(error)}"
+            return 0, [JobFailure(_label(item), reason)]
+
+    async def _is_running(self, job_id: str) -> bool:
+        job = await self._jobs.job(job_id)
+        return job is not None and job.status is JobState.RUNNING
+
     async def _ingest_item(
-        self, item: JobItem, job: Job, tally: Tally, embedder: Embedder | None
+        self, item: JobItem, job: Job, tally: Tally, embedder: Embedder | None, *, patient: bool
     ) -> tuple[int, list[JobFailure]]:
         """Store the documents of one item; how many are stored now, and what could not be, and why."""
-        label = item.document_id or item.uri or item.name
+        label = _label(item)
         loaded = await self._blocking.run(
             "ingest.load",
             load,
@@ -156,57 +205,23 @@ class Ingestor:
         failures = [JobFailure(label, problem.reason) for problem in loaded.problems]
         before = len(tally.skipped), len(tally.failed)
         tally.forget_ids()  # two items of a job may update the same document: the later one wins, as over the API
-        async for _ in self._writer.put_all(_each(loaded.documents), tally, embedder):
+        async for _ in self._writer.put_all(
+            _each(loaded.documents), tally, embedder, patient=patient, go_on=lambda: self._is_running(job.id)
+        ):
             pass
         new = [*tally.skipped[before[0] :], *tally.failed[before[1] :]]
         stored = len(loaded.documents) - len(new)
         return stored, failures + [JobFailure(label, problem.reason) for problem in new]
 
 
-class _FileReader:
-    """Reads and parses files one by one, as the writer asks for documents."""
-
-    def __init__(self, files: Sequence[FoundFile], *, collection: str, blocking: Blocking, limit: int) -> None:
-        self._files = files
-        self._collection = collection
-        self._blocking = blocking
-        self._limit = limit
-        self.files_read = 0
-
-    async def documents(self, tally: Tally, writer: DocumentWriter) -> AsyncIterator[Document]:
-        for file in self._files:
-            with tally.timed("read"):
-                loaded = await self._blocking.run("file.read", self._load, file)
-            for problem in loaded.problems:
-                writer.skip(tally, problem.uri, problem.reason)
-            for document in loaded.documents:
-                yield document
-            self.files_read += 1
-
-    def _load(self, file: FoundFile) -> Loaded:
-        try:
-            size = file.path.stat().st_size
-            if size > self._limit:
-                reason = f"It has {size:,} bytes; at most {self._limit:,} are read. Split it, or raise max_file_bytes."
-                return Loaded(problems=(Problem(file.uri, reason),))
-            raw = file.path.read_bytes()
-        except OSError as error:
-            reason = f"It cannot be read: {error.strerror or error}. Check that it is still there and its permissions."
-            return Loaded(problems=(Problem(file.uri, reason),))
-        return load(
-            raw,
-            name=file.path.name,
-            uri=file.uri,
-            document_id=document_id_for(file.identity),
-            collection=self._collection,
-            max_bytes=self._limit,
-        )
-
-
 def _scan(paths: Sequence[Path], uri_prefix: str) -> list[WalkItem]:
     return list(walk(paths, uri_prefix=uri_prefix))
 
 
-async def _each(documents: Sequence[Document]) -> AsyncIterator[Document]:
+async def _each(documents: Sequence[Document]) -> AsyncIterator[Incoming]:
     for document in documents:
-        yield document
+        yield Sourced(document)
+
+
+def _label(item: JobItem) -> str:
+    return item.document_id or item.uri or item.name

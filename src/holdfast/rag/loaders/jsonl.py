@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 import math
 import re
@@ -48,8 +49,9 @@ _NOT_BRACKETS = re.compile(r"[^\[\]{}]+")
 def load_jsonl(raw: RawFile) -> Loaded:
     """The documents of a JSONL file. A line that is wrong is a problem with its number, and the others are kept.
 
-    A document without an ``id`` gets one from its ``uri``, or else from the file and the line's number. The text is
-    read as plain text unless ``mime`` says ``text/markdown`` or ``text/html``.
+    A document without an ``id`` gets one from its ``uri``, or else from the file and the line's text, so that it keeps
+    it when lines come or go above; equal texts are counted. The text is read as plain text unless ``mime`` says
+    ``text/markdown`` or ``text/html``.
 
     Raises:
         UnreadableError: the file is UTF-16 and damaged, or no line holds anything.
@@ -95,6 +97,7 @@ class _Lines:
         self._raw = raw
         self._ids: dict[str, int] = {}
         self._uris: Counter[str] = Counter()
+        self._texts: Counter[str] = Counter()
 
     def document(self, number: int, line: bytes) -> Document:
         """The document of one line."""
@@ -113,18 +116,18 @@ class _Lines:
             data=b"",
             name=self._raw.name,
             uri=uri or f"{self._raw.uri}#L{number}",
-            document_id=self._id(record, uri, number),
+            document_id=self._id(record, uri, text, number),
             title=_string(record, "title").strip() or content.title or f"{stem_of(self._raw.name)}, line {number}",
             collection=self._raw.collection,
             metadata=self._raw.metadata,
         )
         return document_from(raw, replace(content, metadata={**content.metadata, **_metadata(record)}))
 
-    def _id(self, record: Mapping[str, object], uri: str, number: int) -> str:
+    def _id(self, record: Mapping[str, object], uri: str, text: str, number: int) -> str:
         given = record.get("id")
         if given is None:
             if not uri:
-                return document_id_for(f"{self._raw.identity}#L{number}")
+                return self._id_of_text(text)
             self._uris[uri] += 1
             count = self._uris[uri]
             return document_id_for(uri if count == 1 else f"{uri}#{count}")
@@ -138,6 +141,12 @@ class _Lines:
         if first != number:
             raise UnreadableError(f"The id {name!r} was used on line {first}. Give each document its own.")
         return name
+
+    def _id_of_text(self, text: str) -> str:
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        self._texts[digest] += 1
+        count = self._texts[digest]
+        return document_id_for(f"{self._raw.identity}#{digest}" + (f"#{count}" if count > 1 else ""))
 
 
 def _parse(line: bytes) -> Mapping[str, object]:

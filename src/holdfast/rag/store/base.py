@@ -29,6 +29,7 @@ class DocumentRecord:
     Attributes:
         embedder_id: the vector space its chunks were embedded in, or None when it has no vectors.
         stored_at: when it was stored, Unix seconds.
+        source: which file it came from (see :meth:`Store.put`); empty when it came from none.
     """
 
     id: str
@@ -42,6 +43,7 @@ class DocumentRecord:
     embedder_id: str | None
     stored_at: float
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +104,19 @@ class Store(Protocol):
         """Counts and sizes."""
         ...
 
-    async def put(self, document: Document, chunks: Sequence[EmbeddedChunk], *, embedder_id: str | None) -> None:
-        """Store the document with all of its chunks, replacing what was there under its id: one transaction."""
+    async def put(
+        self, document: Document, chunks: Sequence[EmbeddedChunk], *, embedder_id: str | None, source: str = ""
+    ) -> None:
+        """Store the document with all of its chunks, replacing what was there under its id: one transaction.
+
+        Args:
+            source: what the document came from, such as a file that holds many; the last put decides. Empty: nothing
+                that could be read again.
+        """
+        ...
+
+    async def ids_from(self, source: str, *, collection: str = "default") -> Sequence[str]:
+        """The ids of the documents that came from ``source``, in their order; none for the empty source."""
         ...
 
     async def delete(self, document_id: str, *, collection: str = "default") -> bool:

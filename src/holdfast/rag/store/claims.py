@@ -16,7 +16,9 @@ __all__ = ["JobClaims"]
 
 
 class JobClaims:
-    """The jobs that one store object runs. Used inside write transactions only, which come one at a time.
+    """The jobs that one store object runs.
+
+    ``claim`` and ``settle`` are used inside write transactions only, which come one at a time; ``give_up`` anywhere.
 
     Args:
         folder: where the lock files are; made with the first.
@@ -38,7 +40,7 @@ class JobClaims:
         return True
 
     def give_up(self, job_id: str) -> None:
-        """Free a job that was claimed and not begun."""
+        """Free a job that was claimed and is not finished. Idempotent."""
         lock = self._held.pop(job_id, None)
         if lock is not None:
             lock.release()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["cancelled", "closed", "foreign", "gone", "missing", "newer", "store_faults"]
+__all__ = ["cancelled", "closed", "foreign", "gone", "missing", "newer", "older", "store_faults"]
 
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
@@ -113,4 +113,12 @@ def newer(path: Path, found: int, known: int) -> StoreUnavailableError:
     return StoreUnavailableError(
         f"The store {path} was written by a newer version of Holdfast (layout {found}; this version knows {known}): "
         "upgrade Holdfast, or name another folder."
+    )
+
+
+def older(path: Path, found: int, known: int) -> StoreUnavailableError:
+    """The file was written by an earlier version of Holdfast, whose layout is not read any more."""
+    return StoreUnavailableError(
+        f"The store {path} was written by an older version of Holdfast (layout {found}; this version needs {known}): "
+        "delete its folder, or name another one, and ingest again."
     )

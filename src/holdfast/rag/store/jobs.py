@@ -83,6 +83,14 @@ class JobStore(Protocol):
         """The oldest job that is queued, or was left running by a process that is gone; marks it running."""
         ...
 
+    def release_job(self, job_id: str) -> None:
+        """Give back a job that ``next_job`` handed out and that is not finished: anybody may get it again.
+
+        Idempotent, and without effect on a job that this object does not run. Touches nothing that can fail when the
+        store is broken, so that it can be called because of that.
+        """
+        ...
+
     async def next_items(self, job_id: str, limit: int) -> list[tuple[int, JobItem]]:
         """Items of the job that are not finished, in order, each with its number."""
         ...

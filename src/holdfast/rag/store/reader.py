@@ -27,6 +27,7 @@ __all__ = [
     "filter_clause",
     "generation_of",
     "get_document",
+    "ids_from",
     "instance_of",
     "list_documents",
     "records_of",
@@ -39,7 +40,8 @@ _IDS_PER_QUERY = 500  # SQLite takes some thousand parameters; each number of th
 _NANOSECONDS = 1_000_000_000
 
 _RECORD = (
-    "SELECT d.id, d.title, d.uri, d.mime, d.content_hash, d.chunks, d.characters, s.embedder, d.stored_at, d.metadata "
+    "SELECT d.id, d.title, d.uri, d.mime, d.content_hash, d.chunks, d.characters, s.embedder, d.stored_at, d.metadata, "
+    "d.source "
     "FROM documents AS d LEFT JOIN spaces AS s ON s.key = d.space"
 )
 
@@ -140,6 +142,16 @@ def records_of(
     return records
 
 
+def ids_from(connection: sqlite3.Connection, source: str, collection: str) -> list[str]:
+    """The ids of the documents that came from a source, in their order."""
+    rows = connection.execute(
+        "SELECT d.id FROM documents AS d JOIN collections AS o ON o.key = d.collection "
+        "WHERE o.name = ? AND d.source = ? AND d.source != '' ORDER BY d.id",
+        (collection, source),
+    )
+    return [each for (each,) in rows]
+
+
 def list_documents(connection: sqlite3.Connection, collection: str, limit: int, cursor: str | None) -> DocumentPage:
     """A page of documents in the order of their ids; the cursor is the last id of the page before."""
     if limit < 1:
@@ -196,7 +208,8 @@ def _stored_chunk(row: tuple[Any, ...]) -> StoredChunk:
 
 
 def _records(rows: Iterable[tuple[Any, ...]], collection: str) -> Iterator[DocumentRecord]:
-    for document_id, title, uri, mime, content_hash, chunks, characters, embedder, stored_at, metadata in rows:
+    for row in rows:
+        document_id, title, uri, mime, content_hash, chunks, characters, embedder, stored_at, metadata, source = row
         yield DocumentRecord(
             id=document_id,
             collection=collection,
@@ -209,6 +222,7 @@ def _records(rows: Iterable[tuple[Any, ...]], collection: str) -> Iterator[Docum
             embedder_id=embedder,
             stored_at=stored_at / _NANOSECONDS,
             metadata=read_metadata(metadata),
+            source=source,
         )
 
 

@@ -17,7 +17,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from holdfast.rag.store.faults import foreign, newer
+from holdfast.rag.store.faults import foreign, newer, older
 
 __all__ = [
     "APPLICATION_ID",
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 APPLICATION_ID = 0x486F6C64  # "Hold": tells file(1) and us whose database this is
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _PAGE_BYTES = (
     8192  # a vector of 384 float32 takes 1.5 kB and its sentences 2.3 kB: fewer bytes are lost than in 4 kB pages
@@ -75,9 +75,11 @@ CREATE TABLE documents (
   sentences INTEGER NOT NULL,
   characters INTEGER NOT NULL,
   stored_at INTEGER NOT NULL,
+  source TEXT NOT NULL,
   text TEXT NOT NULL,
   UNIQUE (collection, id)
 );
+CREATE INDEX documents_by_source ON documents (collection, source, id) WHERE source != '';
 
 CREATE TABLE attributes (
   document INTEGER NOT NULL,
@@ -171,13 +173,15 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
 
     Raises:
         StoreCorruptError: it is another program's database, or an empty file.
-        StoreUnavailableError: it was written by a newer version.
+        StoreUnavailableError: it was written by a newer or an older version.
     """
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise foreign(path)
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise newer(path, version, SCHEMA_VERSION)
+    if version < SCHEMA_VERSION:
+        raise older(path, version, SCHEMA_VERSION)
 
 
 def log_files(path: Path) -> tuple[Path, Path]:

@@ -41,6 +41,7 @@ FILE_NAME = "holdfast.sqlite3"
 
 T = TypeVar("T")
 _Scores: TypeAlias = "list[Scored]"
+_Ids: TypeAlias = "list[str]"
 _Chunks: TypeAlias = "list[StoredChunk]"
 _Items: TypeAlias = "list[tuple[int, JobItem]]"
 
@@ -119,7 +120,9 @@ class SqliteStore:
             lambda connection, derived: reader.status_of(connection, self._file_bytes() + derived.index.bytes_on_disk())
         )
 
-    async def put(self, document: Document, chunks: Sequence[EmbeddedChunk], *, embedder_id: str | None) -> None:
+    async def put(
+        self, document: Document, chunks: Sequence[EmbeddedChunk], *, embedder_id: str | None, source: str = ""
+    ) -> None:
         """Store the document with all of its chunks, replacing what was there under its id: one transaction.
 
         Raises:
@@ -128,7 +131,7 @@ class SqliteStore:
         """
         await self._write(
             lambda connection: writer.put_document(
-                connection, document, chunks, embedder_id=embedder_id, now_ns=self._clock.wall_ns()
+                connection, document, chunks, embedder_id=embedder_id, source=source, now_ns=self._clock.wall_ns()
             ),
             create=True,
         )
@@ -148,6 +151,10 @@ class SqliteStore:
     async def records(self, document_ids: Collection[str], *, collection: str = "default") -> dict[str, DocumentRecord]:
         """What is known of these documents; ids that are not stored are left out."""
         return await self._read(lambda connection, _: reader.records_of(connection, document_ids, collection))
+
+    async def ids_from(self, source: str, *, collection: str = "default") -> _Ids:
+        """The ids of the documents that came from ``source``, in their order; none for the empty source."""
+        return await self._read(lambda connection, _: reader.ids_from(connection, source, collection))
 
     async def list(self, *, collection: str = "default", limit: int = 100, cursor: str | None = None) -> DocumentPage:
         """Documents in the order of their ids (by code point).
@@ -217,7 +224,8 @@ class SqliteStore:
     async def next_job(self) -> Job | None:
         """The oldest job that is queued, or whose process is gone; marks it running.
 
-        While a process lives, no other gets a job that it began; its own store object gets it again after ``close``.
+        While a process lives, no other gets a job that it began; its own store object gets it again after
+        ``release_job`` or ``close``.
         """
         if not await self._read(lambda connection, _: sqlite_jobs.any_open(connection)):
             return None  # asked again and again: without work it takes no lock from those who write
@@ -238,6 +246,10 @@ class SqliteStore:
                 raise
 
         return await self._in_turn(run)
+
+    def release_job(self, job_id: str) -> None:
+        """Give back a job that ``next_job`` handed out; no I/O but the closing of a lock file. Idempotent."""
+        self._claims.give_up(job_id)
 
     async def next_items(self, job_id: str, limit: int) -> _Items:
         """Items of the job that are not finished, in order, each with its number; none when it was cancelled."""

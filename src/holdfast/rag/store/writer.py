@@ -48,6 +48,7 @@ def put_document(
     chunks: Sequence[EmbeddedChunk],
     *,
     embedder_id: str | None,
+    source: str = "",
     now_ns: int,
 ) -> None:
     """Store a document with its chunks, replacing what was there; chunks whose content stayed keep their rows.
@@ -60,7 +61,7 @@ def put_document(
     space = None if embedder_id is None else _space(connection, collection, embedder_id, dimension)
     sentences = sum(len(item.chunk.sentences) for item in chunks)
     counts = _Counts(chunks=len(chunks), sentences=sentences)
-    before = _write_document(connection, collection, document, counts, space=space, now_ns=now_ns)
+    before = _write_document(connection, collection, document, counts, space=space, source=source, now_ns=now_ns)
 
     old = {row.id: (chunk_key, row) for chunk_key, row in stored_rows(connection, before.key)}
     same_words = before.title == document.title and before.space == space
@@ -143,6 +144,7 @@ def _write_document(
     counts: _Counts,
     *,
     space: int | None,
+    source: str,
     now_ns: int,
 ) -> _Before:
     values = (
@@ -156,6 +158,7 @@ def _write_document(
         counts.sentences,
         len(document.text),
         now_ns,
+        source,
         document.text,
     )
     found = connection.execute(
@@ -165,7 +168,7 @@ def _write_document(
     if found is None:
         (key,) = connection.execute(
             "INSERT INTO documents (collection, id, title, uri, mime, content_hash, metadata, space, chunks, sentences,"
-            " characters, stored_at, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key",
+            " characters, stored_at, source, text) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key",
             (collection, document.id, *values),
         ).fetchone()
         before, change = _Before(key, document.title, space, _Counts(chunks=0, sentences=0)), 1
@@ -174,7 +177,7 @@ def _write_document(
         before, change = _Before(key, title, old_space, _Counts(chunks=chunks, sentences=sentences)), 0
         connection.execute(
             "UPDATE documents SET title = ?, uri = ?, mime = ?, content_hash = ?, metadata = ?, space = ?, chunks = ?,"
-            " sentences = ?, characters = ?, stored_at = ?, text = ? WHERE key = ?",
+            " sentences = ?, characters = ?, stored_at = ?, source = ?, text = ? WHERE key = ?",
             (*values, before.key),
         )
         connection.execute("DELETE FROM attributes WHERE document = ?", (before.key,))

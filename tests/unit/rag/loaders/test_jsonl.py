@@ -49,7 +49,7 @@ def test_only_the_text_is_needed() -> None:
     first, second = read({"text": "a"}, "", {"text": "b"}).documents
     assert (first.title, second.title) == ("faq, line 1", "faq, line 3")
     assert (first.uri, second.uri) == ("docs/faq.jsonl#L1", "docs/faq.jsonl#L3")
-    assert second.id == document_id_for("docs/faq.jsonl#L3")
+    assert first.id != second.id
     assert first.mime is Mime.PLAIN
 
 
@@ -70,6 +70,17 @@ def test_the_id_comes_from_the_uri_when_there_is_one() -> None:
     ).documents
     assert first.id == document_id_for("u")
     assert len({first.id, second.id, third.id}) == 3
+
+
+def test_a_line_keeps_its_id_when_others_come_and_go() -> None:
+    """Without id and uri the file and the text decide; the same text twice gives two ids, in their order."""
+    a, b, again = read({"text": "a"}, {"text": "b"}, {"text": "a"}).documents
+    assert len({a.id, b.id, again.id}) == 3
+    new, *rest = read({"text": "new"}, {"text": "b"}, {"text": "a"}, {"text": "a"}).documents
+    assert [document.id for document in rest] == [b.id, a.id, again.id]
+    assert new.id not in {a.id, b.id, again.id}
+    (elsewhere,) = load(b'{"text": "a"}', name="x.jsonl", uri="x.jsonl").documents
+    assert elsewhere.id != a.id
 
 
 def test_numbers_are_good_ids() -> None:

@@ -21,7 +21,7 @@ from holdfast.errors import (
 )
 from holdfast.rag.store import dense
 from holdfast.rag.store.connection import Database
-from holdfast.rag.store.jobs import JobState
+from holdfast.rag.store.jobs import JobItem, JobState
 from holdfast.rag.store.open_file import Call
 from holdfast.rag.store.schema import SCHEMA_VERSION
 from holdfast.rag.store.sqlite import FILE_NAME, SqliteStore
@@ -287,6 +287,32 @@ async def test_a_newer_layout_is_refused(tmp_path: Path, make_store: Make) -> No
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     with pytest.raises(StoreUnavailableError, match="newer version of Holdfast"):
         await store.open()
+
+
+async def test_an_older_layout_is_refused(tmp_path: Path, make_store: Make) -> None:
+    """A file of an earlier version says to ingest again."""
+    store = make_store(tmp_path)
+    await store.open()
+    await store.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
+    with pytest.raises(StoreUnavailableError, match=r"older version of Holdfast .* ingest again"):
+        await store.open()
+
+
+async def test_a_job_is_released_without_a_store(tmp_path: Path, make_store: Make) -> None:
+    """A job is given back also when the store's file is gone: another process gets it when the file is back."""
+    one, two = make_store(tmp_path), make_store(tmp_path)
+    await one.open()
+    job = await one.create_job([JobItem(name="a.txt", payload=b"a")], collection="default")
+    assert await one.next_job() is not None
+    assert await two.next_job() is None
+    (tmp_path / FILE_NAME).rename(tmp_path / "away")
+    one.release_job(job.id)
+    (tmp_path / "away").rename(tmp_path / FILE_NAME)
+    taken = await two.next_job()
+    assert taken is not None
+    assert taken.id == job.id
 
 
 async def test_damage_is_reported_and_a_restored_file_heals(tmp_path: Path, make_store: Make) -> None:
