@@ -61,8 +61,12 @@ def bind_agen(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
                     _handed_back(layer, flight, permit, error)
                     await source.aclose()
                     raise
-                if source is not None:
-                    await source.aclose()  # it may not know yet: the deadline can pass between two items
+                if source is not None:  # it may not know yet: the deadline can pass between two items
+                    try:
+                        await source.aclose()
+                    except BaseException:
+                        _handed_back(layer, flight, permit, error)  # a source that cannot end keeps no place
+                        raise
                 flight = flight or Flight(layer)
                 verdict = limits.failed(flight, error, permit, started=started, given=given)
                 if isinstance(verdict, int):
@@ -136,7 +140,11 @@ def bind_gen(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR09
                     source.close()
                     raise
                 if source is not None:
-                    source.close()
+                    try:
+                        source.close()
+                    except BaseException:
+                        _handed_back(layer, flight, permit, error)
+                        raise
                 flight = flight or Flight(layer)
                 verdict = limits.failed(flight, error, permit, started=started, given=given)
                 if isinstance(verdict, int):

@@ -563,19 +563,18 @@ def correlation_id() -> str:
 class correlation_scope:  # noqa: N801  a context manager, used like a function
     """``with correlation_scope("req-1"):`` stamps every event inside, tasks started inside included."""
 
-    __slots__ = ("_id", "_token")
+    __slots__ = ("_id", "_tokens")
 
     def __init__(self, correlation_id: str, /) -> None:
         self._id = correlation_id
-        self._token: Token[str] | None = None
+        self._tokens: list[Token[str]] = []
 
     def __enter__(self) -> str:
-        self._token = _correlation.set(self._id)
+        self._tokens.append(_correlation.set(self._id))
         return self._id
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            _correlation.reset(self._token)
-            self._token = None
+        if self._tokens:
+            _correlation.reset(self._tokens.pop())

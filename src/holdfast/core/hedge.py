@@ -30,6 +30,7 @@ from holdfast.core._race import INDEX, Race, Stray
 from holdfast.core.classify import classify as default_classify
 from holdfast.core.clock import NS_PER_SECOND, to_ns
 from holdfast.core.events import HedgeRefused
+from holdfast.core.faults import FaultKind
 from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ class HedgeRefusal(StrEnum):
     """``max_hedges`` were made."""
     NOT_TRANSIENT = "not_transient"
     """The call failed, and the same call would fail the same way."""
+    ASKED_TO_WAIT = "asked_to_wait"
+    """It failed because the target has too much to do, or it said when to come back: a hedge is one call more."""
     NO_TIME = "no_time"
     """The deadline has passed."""
     SHARE = "share"
@@ -70,7 +73,8 @@ class HedgeRefusal(StrEnum):
     """``max_strays`` losers ignored their cancellation and still run."""
 
 
-_BOUNDS = frozenset(HedgeRefusal) - {HedgeRefusal.USED, HedgeRefusal.NOT_TRANSIENT}
+_BUSY = frozenset({FaultKind.THROTTLED, FaultKind.OVERLOADED})
+_BOUNDS = frozenset(HedgeRefusal) - {HedgeRefusal.USED, HedgeRefusal.NOT_TRANSIENT, HedgeRefusal.ASKED_TO_WAIT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +271,8 @@ class Hedge:
             refusal = HedgeRefusal.USED
         elif fault is not None and not fault.transient:
             refusal = HedgeRefusal.NOT_TRANSIENT
+        elif fault is not None and (fault.retry_after is not None or fault.kind in _BUSY):
+            refusal = HedgeRefusal.ASKED_TO_WAIT
         elif remaining_ns is not None and remaining_ns <= 0:
             refusal = HedgeRefusal.NO_TIME
         elif self._too_many_strays():
