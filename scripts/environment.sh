@@ -48,7 +48,7 @@ find_python() {
     for python in python3 python3.14 python3.13 python3.12 python3.11; do
         if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             # the interpreter behind an environment that happens to be active, not that environment
-            python=$("$python" -c 'import sys; print(sys._base_executable or sys.executable)')
+            python=$("$python" -c 'import sys; print(sys.argv[1] if sys.prefix == sys.base_prefix else sys._base_executable)' "$python")
             return
         fi
     done

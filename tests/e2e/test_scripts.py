@@ -13,6 +13,8 @@ import pytest
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[2]
+BASE = getattr(sys, "_base_executable", sys.executable)
+"""The interpreter behind the environment that the tests run in."""
 TOOLS = ("sh", "dirname", "date", "cat", "cksum", "rm", "flock")
 
 
@@ -63,7 +65,7 @@ def test_no_python(machine: Path, script: str, *, old: bool) -> None:
 @pytest.mark.parametrize("script", ["run", "test"])
 def test_python_without_venv(machine: Path, script: str) -> None:
     """Where Debian's package for environments is missing, one who is not root is told the command that installs it."""
-    program(machine, "python3", f'case "$2" in *ensurepip*) exit 1 ;; *) exec {sys.executable} "$@" ;; esac')
+    program(machine, "python3", f'case "$2" in *ensurepip*) exit 1 ;; *) exec {BASE} "$@" ;; esac')
     program(machine, "apt-get", "echo apt-get must not run >&2; exit 1")
     done = start(machine, script)
     assert done.returncode == 1
@@ -76,7 +78,7 @@ def test_python_without_venv(machine: Path, script: str) -> None:
 def test_root_installs_what_is_missing(machine: Path) -> None:
     """As root it installs the package itself, and says so when that fails."""
     program(machine, "id", "echo 0")
-    program(machine, "python3", f'case "$2" in *ensurepip*) exit 1 ;; *) exec {sys.executable} "$@" ;; esac')
+    program(machine, "python3", f'case "$2" in *ensurepip*) exit 1 ;; *) exec {BASE} "$@" ;; esac')
     program(machine, "apt-get", f'echo "$@" >>{machine}/asked; case "$*" in *install*) exit 100 ;; esac')
     done = start(machine, "run")
     assert done.returncode == 1
@@ -92,3 +94,12 @@ def test_scripts_are_portable_shell() -> None:
         assert os.access(ROOT / name, os.X_OK)
         subprocess.run(["/bin/sh", "-n", ROOT / name], check=True)
     subprocess.run(["/bin/sh", "-n", ROOT / "scripts" / "environment.sh"], check=True)
+
+
+def test_an_active_environment_is_not_what_is_built_upon(machine: Path) -> None:
+    """With the project's environment active the interpreter behind it is used, and nothing is installed anew."""
+    program(machine, "python3", f'exec {sys.executable} "$@"')
+    command = ["/bin/sh", "-c", '. scripts/environment.sh && find_python && echo "$python"']
+    environ = {"PATH": str(machine / "bin"), "HOME": str(machine)}
+    done = subprocess.run(command, env=environ, cwd=machine, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == BASE
