@@ -181,11 +181,15 @@ def test_both_limits_or_neither() -> None:
 
 
 def test_the_burst_of_tokens_is_a_minute_by_default() -> None:
-    """Without ``token_burst`` a whole minute's tokens fit, and at least one."""
+    """Without ``token_burst`` a whole minute's tokens fit, at least one, and no more than that."""
     limiter, _, _ = make(tokens_per_minute=6000)
     limiter.reserve(6000)
+    with pytest.raises(RateLimitedError):
+        limiter.reserve(1)
     slow, _, _ = make(tokens_per_minute=0.5)
     slow.reserve(1)
+    with pytest.raises(RateLimitedError):
+        slow.reserve(1)
 
 
 # --- priorities -------------------------------------------------------------------------------------------------------

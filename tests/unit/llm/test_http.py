@@ -172,6 +172,7 @@ async def test_an_unread_body_does_not_hold_the_pool() -> None:
     async with serving(large) as address:
         for _ in range(3):
             response = await http.send(HttpRequest(method="GET", url=address, timeout=5))
+            assert response.status == 200
             await response.close()
         await http.close()
 
