@@ -16,13 +16,20 @@
     ├── DeadlineExceededError  the time allowed for the whole operation is used up; also a TimeoutError
     ├── AttemptTimeoutError    one attempt took too long; also a TimeoutError
     ├── RetriesExhaustedError  all attempts failed (carries attempts, delays, the last cause)
+    │   └── TargetsExhaustedError   no provider of a model gave an answer (carries what each said)
     └── DependencyError        a dependency answered, and the answer is a failure
         ├── StoreError
         │   ├── StoreUnavailableError
         │   ├── StoreLockedError
         │   └── StoreCorruptError
         ├── UnacceptableResultError   a call gave a result that the caller's retry policy refuses
-        └── ModelUnavailableError   a local model is not there, or is not the one that was asked for
+        ├── ModelUnavailableError   a local model is not there, or is not the one that was asked for
+        └── ProviderError           a model provider failed, or its answer cannot be used
+            ├── MalformedAnswerError      it cannot be read
+            ├── EmptyAnswerError          there is nothing in it
+            ├── TruncatedAnswerError      it ended before its end
+            ├── ContentFilteredError      the provider withholds it
+            └── StreamInterruptedError    it broke after a part of it was given out, and could not be continued
 
 A message is one or two plain sentences: what happened, and what to do. It never holds a secret.
 """
@@ -32,7 +39,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "AttemptTimeoutError",
@@ -40,13 +47,17 @@ __all__ = [
     "CircuitOpenError",
     "ConcurrencyLimitError",
     "ConfigError",
+    "ContentFilteredError",
     "DeadlineExceededError",
     "DependencyError",
+    "EmptyAnswerError",
     "HoldfastError",
     "InvalidInputError",
+    "MalformedAnswerError",
     "MissingExtraError",
     "ModelUnavailableError",
     "NotFoundError",
+    "ProviderError",
     "QueueFullError",
     "QuotaExhaustedError",
     "RateLimitedError",
@@ -57,6 +68,9 @@ __all__ = [
     "StoreError",
     "StoreLockedError",
     "StoreUnavailableError",
+    "StreamInterruptedError",
+    "TargetsExhaustedError",
+    "TruncatedAnswerError",
     "UnacceptableResultError",
 ]
 
@@ -235,6 +249,30 @@ class RetriesExhaustedError(HoldfastError):
         self.delays = tuple(delays)
 
 
+class TargetsExhaustedError(RetriesExhaustedError):
+    """No target of a model gave an answer. ``__cause__`` is the failure that says most about what to do.
+
+    Args:
+        message: the sentence to show.
+        attempts: how many calls were made; 0 when every target was shut, parked or out of time.
+        failures: for each try in order, the target's name and what went wrong there, as a sentence.
+        retry_after: seconds after which a new try makes sense, where that is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        attempts: int,
+        delays: Sequence[float] = (),
+        failures: Sequence[tuple[str, str]] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, attempts=attempts, delays=delays)
+        self.failures = tuple(failures)
+        self.retry_after = retry_after
+
+
 class DependencyError(HoldfastError):
     """A dependency was reached and failed."""
 
@@ -272,3 +310,70 @@ class UnacceptableResultError(DependencyError):
 
 class ModelUnavailableError(DependencyError):
     """The local model is not built here, its files do not match their hashes, or it cannot be loaded."""
+
+
+class ProviderError(DependencyError):
+    """A model provider failed: by its status, by what its body says whatever the status, or by what is missing in it.
+
+    It has the attributes that :func:`holdfast.core.classify.classify` reads, so it is classified as the same failure
+    is when an SDK raises it.
+
+    Args:
+        message: the sentence to show; it carries the provider's own words, and no key.
+        provider: the provider's name.
+        status_code: the HTTP status; None when the failure has none (an error in a stream).
+        code: the provider's own code or type of error, e.g. ``"insufficient_quota"``.
+        headers: the header fields, names in lower case.
+        body: the body, parsed; None when it is not JSON.
+        content: the body as it came, at most 64 KiB, without keys.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str = "",
+        status_code: int | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: object = None,
+        content: bytes = b"",
+    ) -> None:
+        super().__init__(message)
+        self.provider = provider
+        self.status_code = status_code
+        self.code = code
+        self.headers = dict(headers or {})
+        self.body = body
+        self.content = content
+
+
+class MalformedAnswerError(ProviderError):
+    """The provider's answer cannot be read: not JSON, not what the protocol says, or too long."""
+
+
+class EmptyAnswerError(ProviderError):
+    """The provider's answer is whole, and there is no output in it."""
+
+
+class TruncatedAnswerError(ProviderError):
+    """The provider's answer ended before its end: no finish reason, no end mark, half an event."""
+
+
+class ContentFilteredError(ProviderError):
+    """The provider withholds the answer because of its content, or because of the question's."""
+
+
+class StreamInterruptedError(ProviderError):
+    """A stream broke after a part of it was given out, and could not be continued.
+
+    ``__cause__`` is what broke it.
+
+    Args:
+        message, provider: see :class:`ProviderError`.
+        text: what was given out.
+    """
+
+    def __init__(self, message: str, *, provider: str = "", text: str = "") -> None:
+        super().__init__(message, provider=provider)
+        self.text = text

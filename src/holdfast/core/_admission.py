@@ -12,13 +12,18 @@ from contextlib import aclosing
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
+from holdfast.core._afterwards import now_or_later
 from holdfast.core._functions import is_async
+from holdfast.core._usage import AskedAsyncSource
 from holdfast.core.classify import classify
+from holdfast.core.demand import CURRENT, restore
 from holdfast.core.faults import Fault, hand_back
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from types import TracebackType
+
+    from holdfast.core.demand import Demand
 
 __all__ = ["Admission", "Admitter"]
 
@@ -55,31 +60,47 @@ class Admission(Generic[PermitT]):
     decorated functions may run side by side.
     """
 
-    __slots__ = ("_admitter", "_demand", "_permit")
+    __slots__ = ("_admitter", "_demand", "_permit", "_usage")
 
     def __init__(self, admitter: Admitter[PermitT], **demand: Any) -> None:  # noqa: ANN401
         self._admitter = admitter
         self._demand = demand
         self._permit: PermitT | None = None
+        self._usage: Demand | None = None
 
     def __enter__(self) -> PermitT:
         self._check_free()
-        self._permit = permit = self._admitter.admitted(**self._demand)
+        usage = _asked()
+        try:
+            self._permit = permit = self._admitter.admitted(**self._demand)
+        except BaseException:
+            _answered(usage)
+            raise
+        self._usage = usage
         return permit
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         permit, self._permit = self._permit, None
-        self._admitter.leave(cast("PermitT", permit), None if error is None else classify(error))
+        _answered(self._usage)
+        if error is None:
+            self._admitter.leave(cast("PermitT", permit), None)
+        else:  # the collector may end a generator inside the block
+            now_or_later(functools.partial(self._admitter.leave, cast("PermitT", permit), classify(error)))
 
     async def __aenter__(self) -> PermitT:
         self._check_free()
-        permit = await self._admitter.admitted_async(**self._demand)
-        if self._permit is not None:
-            self._admitter.leave(permit, hand_back(RuntimeError()))
-            self._check_free()
-        self._permit = permit
+        usage = _asked()
+        try:
+            permit = await self._admitter.admitted_async(**self._demand)
+            if self._permit is not None:
+                self._admitter.leave(permit, hand_back(RuntimeError()))
+                self._check_free()
+        except BaseException:
+            _answered(usage)
+            raise
+        self._permit, self._usage = permit, usage
         return permit
 
     async def __aexit__(
@@ -142,14 +163,18 @@ class Admission(Generic[PermitT]):
 
 
 def _sync(admitter: Admitter[Any], demand: dict[str, Any], fn: Callable[..., Any], args: Any, kwargs: Any) -> Any:  # noqa: ANN401
-    permit = admitter.admitted(**demand)
+    usage = _asked()
     try:
-        result = fn(*args, **kwargs)
-    except BaseException as error:
-        admitter.leave(permit, classify(error))
-        raise
-    admitter.leave(permit)
-    return result
+        permit = admitter.admitted(**demand)
+        try:
+            result = fn(*args, **kwargs)
+        except BaseException as error:
+            admitter.leave(permit, classify(error))
+            raise
+        admitter.leave(permit)
+        return result
+    finally:
+        _answered(usage)
 
 
 async def _async(
@@ -159,14 +184,18 @@ async def _async(
     args: Any,  # noqa: ANN401
     kwargs: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
-    permit = await admitter.admitted_async(**demand)
+    usage = _asked()
     try:
-        result = await fn(*args, **kwargs)
-    except BaseException as error:
-        admitter.leave(permit, classify(error))
-        raise
-    admitter.leave(permit)
-    return result
+        permit = await admitter.admitted_async(**demand)
+        try:
+            result = await fn(*args, **kwargs)
+        except BaseException as error:
+            now_or_later(functools.partial(admitter.leave, permit, classify(error)))
+            raise
+        admitter.leave(permit)
+        return result
+    finally:
+        _answered(usage)
 
 
 async def _agen(
@@ -176,10 +205,15 @@ async def _agen(
     args: Any,  # noqa: ANN401
     kwargs: Any,  # noqa: ANN401
 ) -> AsyncGenerator[Any, Any]:
-    permit = await admitter.admitted_async(**demand)
+    usage = _asked(stream=True)
+    try:
+        permit = await admitter.admitted_async(**demand)
+    finally:
+        _answered(usage)
     outside = False
     try:
-        async with aclosing(fn(*args, **kwargs)) as source:
+        stream: Any = fn(*args, **kwargs)
+        async with aclosing(stream if usage is None else AskedAsyncSource(stream, usage)) as source:
             sent: Any = None
             first = True
             while True:
@@ -195,9 +229,25 @@ async def _agen(
                 outside = False
     except BaseException as error:
         # What the consumer did to the stream says nothing of the work.
-        admitter.leave(permit, hand_back(error) if outside else classify(error))
+        fault = hand_back(error, made=True) if outside else classify(error)
+        now_or_later(functools.partial(admitter.leave, permit, fault))
         raise
     admitter.leave(permit)
+
+
+def _asked(*, stream: bool = False) -> Demand | None:
+    """A demand for this call alone holds from now on, where one is open; hand it to :func:`_answered`."""
+    asking = CURRENT.get()
+    if asking is None:
+        return None
+    demand = asking.inner(stream=stream)
+    CURRENT.set(demand)
+    return demand
+
+
+def _answered(demand: Demand | None) -> None:
+    if demand is not None:
+        restore(demand)
 
 
 _FLAGS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR

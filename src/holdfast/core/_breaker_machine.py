@@ -51,7 +51,7 @@ class Machine:
         name: the dependency's, for errors.
         held: ``"forced"`` or ``"isolated"`` while it is held open, else empty.
         permit: carries the present generation; what every call gets while the breaker is closed and durations do not
-            matter.
+            matter. Where they begin to matter (:meth:`reconfigure`), nobody knows when it was given.
         timed: whether it is closed, and to enter means no more than to note the time.
         open_until_ns: when an open breaker lets a probe through.
         would_reject: the calls that were let in only because the breaker is a shadow.
@@ -97,7 +97,7 @@ class Machine:
         """The end of a call; ``failure`` is its weight in millionths, 0 for a success, None where it says nothing."""
         if permit.generation != self.permit.generation:
             return None  # it comes from before the last transition
-        slow = self._slow_ns is not None and now_ns - permit.begun_ns >= self._slow_ns
+        slow = self._slow_ns is not None and permit is not self.permit and now_ns - permit.begun_ns >= self._slow_ns
         if self.state is _HALF_OPEN:
             return self._settle_probe(permit, failure, now_ns, rng, slow=slow)
         if failure is None:
@@ -139,6 +139,38 @@ class Machine:
             return None
         return self._move(_HALF_OPEN, "probe_allowed", now_ns)
 
+    def restart(self, now_ns: int) -> None:
+        """Begin anew by another clock, and stay held where it is; outcomes of calls under way are dropped."""
+        held, used = self.held, self.permit.generation > 1
+        self._history = History()
+        self._last_failure_ns = None
+        self._open_times.forget()
+        self._window = window_for(self._options)
+        self.since_ns = now_ns
+        if held:
+            self.state, self.held = _CLOSED, ""
+            self.hold(held, now_ns)
+        elif used:
+            self._move(_CLOSED, "restarted", now_ns)
+        else:
+            self.publish()
+
+    def reconfigure(self, options: BreakerOptions, now_ns: int, rng: random.Random) -> News | None:
+        """Take other options: the state, the permits and, where they mean the same, the counts stay.
+
+        A closed breaker whose counts are too bad by the new options opens, as it would have with the last of them.
+        """
+        self._options = options
+        self._slow_ns = None if options.slow_call_duration is None else to_ns(options.slow_call_duration)
+        if not self._window.retune(options):
+            self._window = window_for(options)
+        self._probes.retune(options.half_open_max_calls, to_ns(options.probe_lease))
+        self._open_times.retune(options)
+        self.ramp.retune(options)
+        self.publish()
+        reason = self._window.verdict(now_ns) if self.state is _CLOSED else None
+        return None if reason is None else self.open(reason, now_ns, rng)
+
     def snapshot(self, now_ns: int, wall_ns: int) -> BreakerSnapshot:
         """Everything about it."""
         counts, history, closed = self._window.counts(now_ns), self._history, self.state is _CLOSED
@@ -172,8 +204,9 @@ class Machine:
         shown, state = self._shortcut, self.state
         plain = state is _CLOSED and not self.ramp.running
         shown.heeds_success = state is _HALF_OPEN or self._window.heeds_success
-        until = None if self.held else self.open_until_ns
-        shown.refusal = partial(_error, CircuitOpenError, self.name, self.held or state.value, until)
+        if state is _OPEN:  # whoever reads in this moment that it is shut shall not hear that it is closed
+            until = None if self.held else self.open_until_ns
+            shown.refusal = partial(_error, CircuitOpenError, self.name, self.held or state.value, until)
         shown.shut_until_ns = self.open_until_ns if state is _OPEN and not self._options.shadow else 0
         self.timed = plain and self._slow_ns is not None
         shown.permit = self.permit if plain and self._slow_ns is None else None

@@ -11,7 +11,7 @@ class Permit:
     Attributes:
         generation: of the breaker when it was given; it grows with every transition, so that an outcome from before
             the last one is known by it. 0: a call that a shadow breaker would have refused.
-        begun_ns: when, where the breaker looks at durations; else 0.
+        begun_ns: when, where the breaker looks at durations at that time; else 0.
     """
 
     __slots__ = ("begun_ns", "generation")
@@ -29,7 +29,12 @@ class Probes:
     def __init__(self, cap: int, lease_ns: int) -> None:
         self._cap = cap
         self._lease_ns = lease_ns
-        self._ends: dict[Permit, int] = {}  # by identity, in the order of their ends
+        self._ends: dict[Permit, int] = {}  # by identity
+
+    def retune(self, cap: int, lease_ns: int) -> None:
+        """Other limits for the probes to come; those under way keep their places and their leases."""
+        self._cap = cap
+        self._lease_ns = lease_ns
 
     def begin(self, generation: int, now_ns: int) -> Permit | None:
         """A permit for a probe, or None: all places are taken."""

@@ -24,10 +24,19 @@ class OpenTimes:
     __slots__ = ("_base_ns", "_jitter", "_longest_ns", "_multiplier", "_next_ns")
 
     def __init__(self, options: BreakerOptions) -> None:
-        self._base_ns = self._next_ns = to_ns(options.recovery_timeout)
+        self._base_ns = self._longest_ns = self._next_ns = 0
+        self._multiplier = 1.0
+        self.retune(options)
+
+    def retune(self, options: BreakerOptions) -> None:
+        """Other lengths for the openings to come; they begin with the first one, unless only chance has changed."""
+        before = self._base_ns, self._longest_ns, self._multiplier
+        self._base_ns = to_ns(options.recovery_timeout)
         self._longest_ns = options.longest_open_ns
         self._multiplier = options.recovery_multiplier
         self._jitter = options.recovery_jitter
+        if (self._base_ns, self._longest_ns, self._multiplier) != before:
+            self._next_ns = self._base_ns
 
     def take(self, rng: random.Random) -> int:
         """The nanoseconds of an opening that begins now."""
@@ -54,6 +63,13 @@ class Ramp:
         self._start = units(options.ramp_start)
         self._begun_ns: int | None = None
         self._credit = 0
+
+    def retune(self, options: BreakerOptions) -> None:
+        """Another length and another start, for a ramp that is under way too."""
+        self._length_ns = to_ns(options.ramp_seconds)
+        self._start = units(options.ramp_start)
+        if not self._length_ns:
+            self.end()
 
     @property
     def running(self) -> bool:

@@ -51,6 +51,14 @@ class FailureWindow(Protocol):
         """
         ...
 
+    def retune(self, options: BreakerOptions) -> bool:
+        """Judge what was counted by other options; False when they count something else, and nothing was changed."""
+        ...
+
+    def verdict(self, now_ns: int) -> str | None:
+        """Why to open now, or None."""
+        ...
+
     def counts(self, now_ns: int) -> Counts:
         """What it holds now."""
         ...
@@ -77,6 +85,17 @@ class Consecutive:
         self._failures = self._failures + failure if failure else 0
         return "failures" if self._failures >= self._threshold else None
 
+    def retune(self, options: BreakerOptions) -> bool:
+        """See :class:`FailureWindow`."""
+        if options.window != "consecutive":
+            return False
+        self._threshold = units(options.failure_threshold)
+        return True
+
+    def verdict(self, now_ns: int) -> str | None:  # noqa: ARG002
+        """Whether there are too many in a row."""
+        return "failures" if self._failures >= self._threshold else None
+
     def counts(self, now_ns: int) -> Counts:  # noqa: ARG002
         """The failures in a row."""
         return Counts(0, self._failures, 0)
@@ -92,10 +111,21 @@ class _Rates:
     heeds_success = True
 
     def __init__(self, options: BreakerOptions) -> None:
+        self._calls = self._failures = self._slow = 0
+        self._go_by(options)
+
+    def retune(self, options: BreakerOptions) -> bool:
+        """See :class:`FailureWindow`. Calls that were slow by another measure cannot be told apart any more."""
+        if _extent(options) != self._extent:
+            return False
+        self._go_by(options)
+        return True
+
+    def _go_by(self, options: BreakerOptions) -> None:
+        self._extent = _extent(options)
         self._minimum = options.minimum_calls
         self._failure_rate = units(options.failure_rate)
         self._slow_rate = units(options.slow_call_rate)
-        self._calls = self._failures = self._slow = 0
 
     def _verdict(self) -> str | None:
         calls = self._calls
@@ -104,6 +134,11 @@ class _Rates:
         if self._failures >= self._failure_rate * calls:
             return "failure_rate"
         return "slow_call_rate" if self._slow * ONE >= self._slow_rate * calls else None
+
+
+def _extent(options: BreakerOptions) -> tuple[object, ...]:
+    """What a window counts, and over how much."""
+    return options.window, options.window_calls, options.window_seconds, options.slow_call_duration
 
 
 class CountWindow(_Rates):
@@ -132,6 +167,10 @@ class CountWindow(_Rates):
             self._slow -= old & 1
         self._failures += failure
         self._slow += slow
+        return self._verdict()
+
+    def verdict(self, now_ns: int) -> str | None:  # noqa: ARG002
+        """Whether a rate is too high."""
         return self._verdict()
 
     def counts(self, now_ns: int) -> Counts:  # noqa: ARG002
@@ -166,6 +205,11 @@ class TimeWindow(_Rates):
         if slow:
             bucket[2] += 1
             self._slow += 1
+        return self._verdict()
+
+    def verdict(self, now_ns: int) -> str | None:
+        """Whether a rate is too high over what the ring still holds."""
+        self._advance(now_ns)
         return self._verdict()
 
     def counts(self, now_ns: int) -> Counts:

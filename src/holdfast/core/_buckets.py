@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
-from holdfast.core._gcra import Gcra
-from holdfast.core._limiter import AdmissionOptions, Limiter, Reservation
-from holdfast.core._options import at_least, positive
+from holdfast.core._admission_options import AdmissionOptions
+from holdfast.core._gcra import Gcra, Open
+from holdfast.core._limiter import Limiter, Reservation
+from holdfast.core._options import LONGEST, at_least, duration, per_minute
+from holdfast.core._reconfigure import options_of
 from holdfast.core.clock import Clock, to_ns
 from holdfast.core.demand import CURRENT, DEFAULT_PRIORITY
 from holdfast.errors import ConfigError, InvalidInputError, RejectedError
@@ -24,19 +26,17 @@ __all__ = [
     "Permit",
     "RateLimiterOptions",
     "RateLimiterSnapshot",
-    "per_minute",
+    "drains",
 ]
 
 Permit: TypeAlias = int | Reservation
 """An integer is the receipt for a call that cost one request."""
 
-_FASTEST = 600_000_000  # a minute: 100 ns each; whole nanoseconds are too coarse for more
-
 
 class Booking(NamedTuple):
     """What was charged for a reservation."""
 
-    key: int
+    key: Open
     """Of the costs."""
     receipt: int
     """For the request."""
@@ -58,19 +58,21 @@ class RateLimiterOptions(AdmissionOptions):
         ).__post_init__()  # `slots` makes the class anew: the short form finds the old one
         per_minute("requests_per_minute", self.requests_per_minute)
         at_least("burst", self.burst, 1)
+        drains("burst", self.burst, self.requests_per_minute)
         if self.tokens_per_minute is not None:
             per_minute("tokens_per_minute", self.tokens_per_minute)
         if self.token_burst is not None:
             at_least("token_burst", self.token_burst, 1)
             if self.tokens_per_minute is None:
                 raise ConfigError("token_burst", self.token_burst, "needs tokens_per_minute beside it")
-        positive("reservation_lease", self.reservation_lease)
+            drains("token_burst", self.token_burst, self.tokens_per_minute)
+        duration("reservation_lease", self.reservation_lease)
 
 
-def per_minute(field: str, value: object) -> None:
-    """Check a rate."""
-    if positive(field, value) > _FASTEST:
-        raise ConfigError(field, value, f"must be at most {_FASTEST:,}")
+def drains(field: str, burst: float, rate: float) -> None:
+    """Check that a full bucket is empty again within the longest time that an option may name."""
+    if burst / rate > LONGEST / 60:
+        raise ConfigError(field, burst, f"must be at most what {rate:g} a minute let through in 31 years")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,19 +113,18 @@ class RateLimiterSnapshot:
 class BucketLimiter(Limiter):
     """A limiter of requests, and perhaps of tokens; a base class."""
 
+    options: RateLimiterOptions
+
     def __init__(self, options: RateLimiterOptions, *, clock: Clock | None, events: Events | None, name: str) -> None:
         self._lease_ns = to_ns(options.reservation_lease)
+        _check_default_cost(options)
         self._requests = Gcra(options.requests_per_minute, options.burst, options.kept_share)
         self._tokens = None
         if options.tokens_per_minute is not None:
-            size = max(1, options.tokens_per_minute) if options.token_burst is None else options.token_burst
-            self._tokens = Gcra(options.tokens_per_minute, size, options.kept_share)
+            self._tokens = Gcra(options.tokens_per_minute, _token_burst(options), options.kept_share)
         self._costs = self._requests if self._tokens is None else self._tokens
-        default_cost = options.default_cost
-        if default_cost > self._costs.burst:
-            raise ConfigError("default_cost", default_cost, f"must be at most the burst ({self._costs.burst:g})")
         self._limits = (self._requests,) if self._tokens is None else (self._requests, self._tokens)
-        self._plain = self._tokens is None and default_cost == 1 and options.kept_for <= DEFAULT_PRIORITY
+        self._plain = _is_plain(options)
         super().__init__(options, clock=clock, events=events, name=name)
         self._before_all = self._lines[0].places  # whoever is before a call of ordinary priority
 
@@ -159,13 +160,33 @@ class BucketLimiter(Limiter):
     def leave(self, permit: Permit, fault: Fault | None = None, call: CallRef | None = None) -> None:
         """Say how the call ended. It is settled by what the demand says was used; else it stands as reserved.
 
-        A call that was never made, because another policy refused it, gives everything back.
+        A call that was never made, because another policy refused it or it was cancelled before, gives everything back.
         """
         if not isinstance(permit, int):
             super().leave(permit, fault, call)
-        elif fault is not None and isinstance(fault.cause, RejectedError):
+        elif fault is not None and (not fault.made or isinstance(fault.cause, RejectedError)):
             with self._lock:
                 self._requests.refund(self._now_ns(), permit, self._requests.unit_ns)
+
+    def _take(self, now_ns: int, options: Any) -> None:  # noqa: ANN401
+        """Change the limits; what is in the buckets stays the same, in requests and in tokens."""
+        options_of(type(self.options), options)
+        tokens = options.tokens_per_minute
+        if (tokens is None) is not (self._tokens is None):
+            raise ConfigError("tokens_per_minute", tokens, "cannot come or go: what is under way was charged without")
+        _check_default_cost(options)
+        rates = self._rates_of(options)
+        self._lease_ns = to_ns(options.reservation_lease)
+        bursts = options.burst, _token_burst(options)
+        for limit, rate, burst in zip(self._limits, rates, bursts, strict=False):
+            if rate != limit.per_minute:
+                limit.set_rate(now_ns, rate)
+            limit.resize(burst, options.kept_share)
+        self._plain = _is_plain(options)
+
+    def _rates_of(self, options: Any) -> tuple[float, float]:  # noqa: ANN401
+        """The rates that hold under new options, of requests and of tokens."""
+        return options.requests_per_minute, options.tokens_per_minute or 0
 
     def _state(self, now_ns: int) -> dict[str, Any]:
         """The fields of a snapshot."""
@@ -214,6 +235,21 @@ class BucketLimiter(Limiter):
     def _empty(self) -> None:
         for limit in self._limits:
             limit.reset(self._now_ns())
+
+
+def _token_burst(options: RateLimiterOptions) -> float:
+    return max(1, options.tokens_per_minute or 0) if options.token_burst is None else options.token_burst
+
+
+def _check_default_cost(options: RateLimiterOptions) -> None:
+    burst = options.burst if options.tokens_per_minute is None else _token_burst(options)
+    if options.default_cost > burst:
+        raise ConfigError("default_cost", options.default_cost, f"must be at most the burst ({burst:g})")
+
+
+def _is_plain(options: RateLimiterOptions) -> bool:
+    """Whether a call without a demand costs one request, and may use all."""
+    return options.tokens_per_minute is None and options.default_cost == 1 and options.kept_for <= DEFAULT_PRIORITY
 
 
 def _wait(limit: Gcra, now_ns: int, cost: float, ahead: float, *, low: bool) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
+from holdfast.core._afterwards import now_or_later
 from holdfast.core.clock import to_ns
 from holdfast.core.faults import hand_back
-from holdfast.core.policy import Gate, GateStack, Shortcut, Waiter, shortcut_of
+from holdfast.core.policy import Gate, GateStack, Shortcut, Waiter, leave_despite, shortcut_of
 from holdfast.core.request_queue import RequestQueue
 from holdfast.errors import RejectedError
 
@@ -40,17 +42,20 @@ class Door:
     Attributes:
         pair: the two gates, when they are two that never let anybody wait.
         enter: ``enter(call)`` gives one permit for all of them, or raises; None when there is no gate.
+        metered: whether there is one that settles by what the call says it used, so that each call needs a demand of
+            its own (:meth:`holdfast.core.demand.Demand.inner`).
         leave: ``leave(permit, fault, call)`` settles it.
         waits: whether a caller may have to wait: the drivers then use ``pass_sync`` or ``pass_async`` to enter.
     """
 
-    __slots__ = ("_entrances", "_gates", "enter", "leave", "pair", "waits")
+    __slots__ = ("_entrances", "_gates", "enter", "leave", "metered", "pair", "waits")
 
     def __init__(self, gates: Sequence[Gate | RequestQueue]) -> None:
         entrances = [asking(gate) for gate in gates]
         self._gates = cast("tuple[Gate, ...]", tuple(gates))  # a queue has no `enter`, and is only asked
         self._entrances = [(gate, ask or gate.enter) for gate, ask in zip(self._gates, entrances, strict=True)]
         self.waits = any(each is not None for each in entrances)
+        self.metered = any(getattr(each, "metered", False) for each in gates)
         self.pair: tuple[Gate, Gate] | None = None
         self.enter: Callable[[CallRef | None], Any] | None = None
         self.leave: Callable[[Any, Fault | None, CallRef | None], None] = _nothing
@@ -80,7 +85,7 @@ class Door:
                 wait = getattr(permit, "wait", None)
                 permits.append((gate, permit if wait is None else wait()))
         except BaseException as error:
-            self.leave(permits, hand_back(error), call)
+            leave_despite(error, self.leave, permits, hand_back(error), call)
             raise
         return permits
 
@@ -93,7 +98,7 @@ class Door:
                 wait = getattr(permit, "wait_async", None)
                 permits.append((gate, permit if wait is None else await wait()))
         except BaseException as error:
-            self.leave(permits, hand_back(error), call)
+            now_or_later(partial(leave_despite, error, self.leave, permits, hand_back(error), call))
             raise
         return permits
 
@@ -134,11 +139,15 @@ def _pair(outer: Gate, inner: Gate) -> tuple[Callable[..., Any], Callable[..., N
         try:
             return first, enter_inner(call)
         except BaseException as error:
-            leave_outer(first, hand_back(error), call)
+            leave_despite(error, leave_outer, first, hand_back(error), call)
             raise
 
     def leave(permit: tuple[Any, Any], fault: Fault | None, call: CallRef | None) -> None:
-        leave_inner(permit[1], fault, call)
+        try:
+            leave_inner(permit[1], fault, call)
+        except BaseException as error:
+            leave_despite(error, leave_outer, permit[0], fault, call)
+            raise
         leave_outer(permit[0], fault, call)
 
     return enter, leave

@@ -13,21 +13,22 @@ from sys import get_asyncgen_hooks
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from holdfast.core._flight import Attempts, Flight, attempt_timed_out
-from holdfast.core._limits import Fn, deadline_passed, settled
+from holdfast.core._flight import Flight
+from holdfast.core._limits import Fn, deadline_passed, in_time, late_error, settled, watched
 from holdfast.core._race import Race
 from holdfast.core.deadline import CURRENT
+from holdfast.core.demand import CURRENT as DEMAND
+from holdfast.core.demand import restore
 from holdfast.core.faults import hand_back
-from holdfast.core.policy import Shortcut
+from holdfast.core.policy import Shortcut, leave_despite
 from holdfast.errors import ConfigError, DeadlineExceededError, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from holdfast.core._attempts import Attempts
     from holdfast.core.hedge import Hedge
 
 
-__all__ = ["bind_async", "bind_hedge", "bind_sync", "in_time", "late_error", "watched"]
+__all__ = ["bind_async", "bind_hedge", "bind_sync"]
 
 
 _NO_ANSWER = object()
@@ -37,8 +38,8 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
     """``fn`` under ``layer``; the first ``skip`` arguments are not for alternatives."""
     site, door = layer.site, layer.door
     events, clock, now_ns = site.events, site.clock, site.clock.now_ns
-    enter: Any = door.pass_sync if door.waits else door.enter
-    leave = door.leave
+    waits, leave, metered = door.waits, door.leave, door.metered
+    enter: Any = door.pass_sync if waits else door.enter
     shortcut = door.shortcuts(site)[0] if door.pair is None else Shortcut()
 
     def run(  # noqa: C901, PLR0912, PLR0915
@@ -47,9 +48,13 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
         flight = Flight(layer) if events.active else None
         limit_ns, span_ns, judge = layer.limit_ns, layer.span_ns, layer.judge
         until = CURRENT.get()
+        demand = DEMAND.get() if metered else None
         outer = token = None
         delay = begun = 0
         try:
+            if demand is not None:
+                demand = demand.inner()
+                DEMAND.set(demand)
             if span_ns:
                 begun = now_ns()
                 if until is None or begun + span_ns < until:
@@ -74,9 +79,13 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
                     permit = shortcut.permit
                     if permit is None:
                         permit = enter(flight)
+                        if waits and (limit_ns or until is not None):
+                            begun = now_ns()
+                            if until is not None and until <= begun:
+                                raise deadline_passed(site)  # noqa: TRY301
                     started = True
                     if limit_ns:
-                        due = (now_ns() if door.waits else begun) + limit_ns
+                        due = begun + limit_ns
                         token = CURRENT.set(due if until is None or due < until else until)
                         try:
                             result = fn(*args, **kwargs)
@@ -109,7 +118,6 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
                         answer = _ask_others(flight, verdict, args[skip:], kwargs)
                         if answer is not _NO_ANSWER:
                             return answer
-                        flight.ended_badly(verdict)
                         if verdict is error:
                             raise
                         raise verdict
@@ -120,11 +128,17 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
                 if flight is not None:
                     flight.ended_well()
                 return result
+        except BaseException as error:
+            if flight is not None:
+                flight.ended_badly(error)
+            raise
         finally:
+            if demand is not None:
+                restore(demand)
             if outer is not None:
                 CURRENT.reset(outer)
 
-    whole = bool(door.waits or layer.limit_ns or layer.span_ns)
+    whole = bool(waits or layer.limit_ns or layer.span_ns)
 
     def quick(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """The first attempt alone, or its refusal, when nobody listens and nothing else is to be done about it."""
@@ -157,7 +171,7 @@ def bind_async(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR
     """``fn`` under ``layer``; the first ``skip`` arguments are not for alternatives."""
     site, door = layer.site, layer.door
     events, clock, now_ns = site.events, site.clock, site.clock.now_ns
-    waits, leave = door.waits, door.leave
+    waits, leave, metered = door.waits, door.leave, door.metered
     enter: Any = door.enter
     enter_inner: Any = None
     leave_inner = leave
@@ -178,7 +192,11 @@ def bind_async(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR
         begun = key = limit_ns = due = 0
         delay: int | None = None
         watch: Any = None
+        demand = DEMAND.get() if metered else None
         try:
+            if demand is not None:
+                demand = demand.inner()
+                DEMAND.set(demand)
             if timed:
                 limit_ns = layer.limit_ns
                 begun = now_ns()
@@ -205,13 +223,14 @@ def bind_async(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR
                         if waits:
                             permit = await watched(layer, door.pass_async(flight), until)
                             begun = now_ns()
+                            if until is not None and until <= begun:
+                                raise deadline_passed(site)  # noqa: TRY301
                         else:
                             permit = enter(flight)
                     if enter_inner is not None:
                         inner = shortcut_inner.permit
                         if inner is None:
                             inner = enter_inner(flight)
-                    started = True
                     if timed:
                         due = begun + limit_ns
                         if until is not None and (until < due or not limit_ns):
@@ -220,6 +239,7 @@ def bind_async(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR
                         if watch.hook is not (hook := get_asyncgen_hooks()[0]):
                             watch = layer.dog.find(hook)
                         key = watch.start(due)
+                    started = True
                     result = await fn(*args, **kwargs)
                     if looks and layer.judge is not None:
                         layer.judge(result)
@@ -236,7 +256,7 @@ def bind_async(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR
                     trouble = error
                     if enter_inner is not None and permit is not None:
                         if inner is None:  # the inner gate refused
-                            leave(permit, hand_back(error), flight)
+                            leave_despite(error, leave, permit, hand_back(error), flight)
                             permit = None
                         else:
                             permit = permit, inner
@@ -251,7 +271,6 @@ def bind_async(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR
                         answer = await _ask_others_async(flight, layer, verdict, until, args[skip:], kwargs)
                         if answer is not _NO_ANSWER:
                             return answer
-                        flight.ended_badly(verdict)
                         if verdict is error:
                             raise
                         raise verdict
@@ -260,15 +279,28 @@ def bind_async(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR
                 if key:
                     watch.stop(key)
                 if enter_inner is not None and shortcut_inner.heeds_success:
-                    leave_inner(inner, None, flight)
+                    try:
+                        leave_inner(inner, None, flight)
+                    except BaseException as error:
+                        leave_despite(error, leave, permit, None, flight)
+                        raise
                 if shortcut.heeds_success:
                     leave(permit, None, flight)
                 if flight is not None:
                     flight.ended_well()
                 return result
+        except BaseException as error:
+            if flight is not None:
+                flight.ended_badly(error)
+            raise
         finally:
+            if demand is not None:
+                restore(demand)
             if outer is not None:
-                CURRENT.reset(outer)
+                try:  # noqa: SIM105  suppress() would cost every call
+                    CURRENT.reset(outer)
+                except ValueError:  # somebody closes the coroutine in another context, where nothing was set
+                    pass
 
     return run
 
@@ -282,47 +314,7 @@ def bind_hedge(hedge: Hedge, fn: Fn) -> Fn:
     return run
 
 
-async def watched(layer: Attempts, work: Awaitable[Any], until: int | None) -> Any:  # noqa: ANN401
-    """What ``work`` gives, cancelled at ``until`` of the clock."""
-    if until is None:
-        return await work
-    watch = layer.dog.here()
-    key = watch.start(until)
-    try:
-        result = await work
-    except BaseException as error:  # noqa: BLE001  it is raised again
-        trouble = settled(error, watch.close(key), late_error(layer, cut=True))
-        try:
-            if trouble is error:
-                raise
-            raise trouble
-        finally:
-            del trouble
-    watch.stop(key)
-    return result
-
-
 # --- what they share ------------------------------------------------------------------------------------------------
-
-
-def late_error(layer: Attempts, *, cut: bool) -> Callable[[], BaseException]:
-    """Makes the error for an attempt whose time is up: the deadline's when that ``cut`` it, else the timeout's own."""
-
-    def make() -> BaseException:
-        if cut or layer.timeout is None:
-            return deadline_passed(layer.site)
-        return attempt_timed_out(layer.site, layer.timeout)
-
-    return make
-
-
-def in_time(layer: Attempts, error: DeadlineExceededError, until: int | None) -> BaseException:
-    """For a sync attempt: the limit that its context named was the attempt's own, unless the deadline has passed."""
-    if layer.timeout is None or (until is not None and until <= layer.site.clock.now_ns()):
-        return error
-    trouble = attempt_timed_out(layer.site, layer.timeout)
-    trouble.__cause__ = error
-    return trouble
 
 
 def _ask_others(flight: Flight, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
@@ -361,16 +353,11 @@ async def _ask_others_async(  # noqa: PLR0917
             except Exception as other:  # noqa: BLE001  it becomes a note on the call's own error
                 flight.alternative_failed(index, other, error)
                 if layer.span_ns and until is not None and until <= layer.site.clock.now_ns():
-                    raise _told(flight, deadline_passed(layer.site)) from error
+                    raise deadline_passed(layer.site) from error
             else:
                 flight.fell_back(index, fault)
                 return answer
     return _NO_ANSWER
-
-
-def _told(flight: Flight, error: DeadlineExceededError) -> DeadlineExceededError:
-    flight.ended_badly(error)
-    return error
 
 
 def _forgotten(result: CoroutineType[Any, Any, Any], fn: Fn) -> ConfigError:

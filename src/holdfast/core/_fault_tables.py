@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.core.faults import FaultKind as Kind
+from holdfast.errors import QuotaExhaustedError, RateLimitedError, RejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +15,7 @@ __all__ = [
     "ANY_PROVIDER",
     "BY_ERRNO",
     "BY_MONGO",
+    "BY_REFUSAL",
     "BY_SQLITE",
     "BY_STATUS",
     "BY_TYPE",
@@ -102,9 +104,11 @@ _OPENAI: Mapping[str, Verdict] = {
     "invalid_api_key": _AUTH,
 }
 
+_NO_CODE = ((400, "maximum context length", _TOO_LONG),)  # servers that speak OpenAI's protocol without its codes
+
 PROVIDERS: Mapping[str, Provider] = {
-    "openai": Provider(_OPENAI),
-    "azure": Provider({**_OPENAI, "ResponsibleAIPolicyViolation": _FILTERED}),
+    "openai": Provider(_OPENAI, _NO_CODE),
+    "azure": Provider({**_OPENAI, "ResponsibleAIPolicyViolation": _FILTERED}, _NO_CODE),
     "anthropic": Provider(
         {
             "enforced_spend_limit_reached": _QUOTA,
@@ -116,7 +120,8 @@ PROVIDERS: Mapping[str, Provider] = {
             "permission_error": _AUTH,
             "timeout_error": _TIMEOUT,
             "api_error": SERVER_ERROR,
-        }
+        },
+        ((400, "prompt is too long", _TOO_LONG),),  # its code is that of every bad request
     ),
     "gemini": Provider(
         {
@@ -127,7 +132,10 @@ PROVIDERS: Mapping[str, Provider] = {
             "PERMISSION_DENIED": _AUTH,
             "UNAUTHENTICATED": _AUTH,
         },
-        ((429, "PerDay", _QUOTA),),  # the same code for a rate and for the day's allowance
+        (
+            (429, "PerDay", _QUOTA),  # the same code for a rate and for the day's allowance
+            (400, "input token count", _TOO_LONG),
+        ),
     ),
     "voyage": Provider({}),
     "cohere": Provider({}, ((429, "Trial key", _QUOTA),)),
@@ -139,6 +147,13 @@ ANY_PROVIDER = Provider(
     tuple(row for each in PROVIDERS.values() for row in each.texts),
 )
 """For an error whose provider nobody names."""
+
+BY_REFUSAL: Mapping[type[RejectedError], Kind] = {
+    RateLimitedError: Kind.THROTTLED,
+    QuotaExhaustedError: Kind.QUOTA,
+    RejectedError: Kind.OVERLOADED,
+}
+"""What a policy of ours means that refuses a call; the first that fits. None of them is evidence against anybody."""
 
 BY_TYPE: Mapping[tuple[str, str], Verdict] = {
     # ours
@@ -152,6 +167,11 @@ BY_TYPE: Mapping[tuple[str, str], Verdict] = {
     ("holdfast", "StoreLockedError"): _LOCKED,
     ("holdfast", "StoreCorruptError"): _DAMAGED,
     ("holdfast", "ModelUnavailableError"): _NOT_THERE,
+    ("holdfast", "MalformedAnswerError"): _MALFORMED,
+    ("holdfast", "EmptyAnswerError"): Verdict(Kind.EMPTY, transient=True),
+    ("holdfast", "TruncatedAnswerError"): _TRUNCATED,
+    ("holdfast", "ContentFilteredError"): _FILTERED,
+    ("holdfast", "StreamInterruptedError"): Verdict(Kind.TRUNCATED, transient=False),
     # Python
     ("builtins", "TimeoutError"): _TIMEOUT,
     ("builtins", "ConnectionRefusedError"): _NOT_CONNECTED,

@@ -6,14 +6,14 @@ drivers ask it what to do and do it; they hold no rule of their own.
 
 from __future__ import annotations
 
-import random
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from holdfast.core._door import Door
-from holdfast.core._watch import Watchdog
+from holdfast.core._afterwards import now_or_later
 from holdfast.core.clock import NS_PER_SECOND
 from holdfast.core.deadline import deadline_ns, remaining_ns
+from holdfast.core.demand import CURRENT as DEMAND
 from holdfast.core.events import (
     AttemptFailed,
     AttemptTimedOut,
@@ -26,142 +26,47 @@ from holdfast.core.events import (
     RetrySucceeded,
 )
 from holdfast.core.faults import WEIGHTS, Fault, FaultKind, hand_back
-from holdfast.core.policy import stamp
+from holdfast.core.policy import leave_despite, stamp
 from holdfast.core.retry import GiveUp
 from holdfast.errors import (
     AttemptTimeoutError,
-    CircuitOpenError,
     DeadlineExceededError,
     RejectedError,
     RetriesExhaustedError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from holdfast.core._plan import Plan
-    from holdfast.core.deadline import Deadline
-    from holdfast.core.fallback import Fallback
-    from holdfast.core.hedge import Hedge
-    from holdfast.core.policy import Gate, Site, Stamp
-    from holdfast.core.request_queue import RequestQueue
+    from holdfast.core._attempts import Attempts
+    from holdfast.core.policy import Stamp
     from holdfast.core.retry import Retry
     from holdfast.core.retry_budget import Charge, RetryBudget
-    from holdfast.core.timeout import Timeout
 
-__all__ = ["Attempts", "Flight", "attempt_timed_out"]
-
-
-class Attempts:
-    """One layer of a pipeline: everything that concerns attempts, from the outside in.
-
-    Its options may be changed while calls are under way (:meth:`apply`); the gates may not.
-
-    Attributes:
-        door: the gates.
-        ahead: the gates that every repetition has to pass, also where those are in a layer further inside.
-        brief: whether a gate's refusal goes to the caller as it is: not retried, and nobody else asked.
-        hedge: makes copies of what is inside.
-        outermost: whether this layer speaks for the call as a whole.
-        span_ns, limit_ns: the time for the call and for one attempt; 0 is no limit.
-        count: counts the call for the retry budget, if there is one.
-        judge: tells what is wrong with a result, if it is looked at.
-        looks: whether there is a ``count`` or a ``judge``.
-        dog: watches the time of async attempts.
-    """
-
-    __slots__ = (
-        "ahead",
-        "brief",
-        "classify",
-        "count",
-        "deadline",
-        "dog",
-        "door",
-        "fallback",
-        "hedge",
-        "judge",
-        "limit_ns",
-        "looks",
-        "outermost",
-        "retry",
-        "site",
-        "span_ns",
-        "timeout",
-    )
-
-    def __init__(
-        self,
-        *,
-        site: Site,
-        classify: Callable[[BaseException], Fault],
-        plan: Plan,
-        ahead: Sequence[Gate | RequestQueue] = (),
-        outermost: bool = True,
-    ) -> None:
-        self.site = site
-        self.classify = classify
-        self.outermost = outermost
-        self.door = Door(plan.gates)
-        self.ahead = Door(ahead)
-        self.hedge = plan.hedge
-        self.apply(plan.deadline, plan.fallback, plan.retry, plan.timeout)
-
-    def apply(
-        self, deadline: Deadline | None, fallback: Fallback | None, retry: Retry | None, timeout: Timeout | None
-    ) -> None:
-        """Take these options from the next call on; calls under way use them for their next decision."""
-        self.dog = Watchdog(self.site.clock)
-        self.deadline = deadline
-        self.fallback = fallback
-        self.retry = retry
-        self.timeout = timeout
-        self.span_ns = 0 if deadline is None else deadline.ns
-        self.limit_ns = 0 if timeout is None else timeout.ns
-        self.count = _counter(self.site, retry, self.hedge)
-        self.judge = None if retry is None else retry.judge
-        self.brief = _refusal_is_final(self.classify, fallback, retry)
-        self.looks = self.count is not None or self.judge is not None
-
-
-def _counter(site: Site, retry: Retry | None, hedge: Hedge | None) -> Callable[[int], None] | None:
-    """Counts a call for the budgets that its repetitions are charged to, once for each."""
-    budgets: list[RetryBudget] = []
-    for holder in (retry, hedge):
-        budget = None if holder is None else holder.budget
-        if budget is not None and budget not in budgets:
-            budget.attach(site)
-            budgets.append(budget)
-    if not budgets:
-        return None
-    if len(budgets) == 1:
-        return budgets[0].request
-
-    def count(now_ns: int) -> None:
-        for budget in budgets:
-            budget.request(now_ns)
-
-    return count
-
-
-def _refusal_is_final(
-    classify: Callable[[BaseException], Fault], fallback: Fallback | None, retry: Retry | None
-) -> bool:
-    if fallback is not None or retry is None:
-        return fallback is None
-    fault = classify(CircuitOpenError("would it be retried?"))
-    return retry.decide(1, fault, None, rng=random.Random(0)) is GiveUp.NOT_RETRYABLE  # noqa: S311
-
-
-def attempt_timed_out(site: Site, timeout: Timeout) -> AttemptTimeoutError:
-    """The error for an attempt that its own timeout ended."""
-    return AttemptTimeoutError(f"The call to {site.dependency} took longer than its {timeout.seconds:g} s.")
+__all__ = ["Flight"]
 
 
 class Flight:
-    """The state of one call. ``call_id`` and ``attempt`` are what policies see of it."""
+    """The state of one call. ``call_id`` and ``attempt`` are what policies see of it.
 
-    __slots__ = ("_begun_ns", "_charge", "_delays", "_last", "_layer", "_previous_ns", "_retried", "attempt", "call_id")
+    Attributes:
+        alternatives: what to ask instead; taken once, for the options may change while one of them runs.
+        over: whether the end was told.
+    """
+
+    __slots__ = (
+        "_begun_ns",
+        "_charge",
+        "_delays",
+        "_last",
+        "_layer",
+        "_previous_ns",
+        "_retried",
+        "alternatives",
+        "attempt",
+        "call_id",
+        "over",
+    )
 
     def __init__(self, layer: Attempts) -> None:
         self._layer = layer
@@ -170,7 +75,9 @@ class Flight:
         self._retried: dict[FaultKind, int] = {}
         self._previous_ns = 0
         self._last: BaseException | None = None
-        self._charge: Charge | None = None
+        self._charge: tuple[RetryBudget, Charge] | None = None
+        self.alternatives: tuple[Callable[..., Any], ...] = ()
+        self.over = False
         self.attempt = 1
         self.call_id = layer.site.events.next_call_id()
 
@@ -194,12 +101,10 @@ class Flight:
         """
         layer = self._layer
         events = layer.site.events
-        fault = layer.classify(error)
-        if isinstance(error, AttemptTimeoutError) and layer.timeout is not None and events.active:
-            events.emit(AttemptTimedOut(**self._stamp("timeout"), limit_ns=layer.timeout.ns))
-        if permit is not None:
-            layer.door.leave(permit, self._evidence(fault, begun_ns), self)
-        self._settle_charge(started=started)
+        if isinstance(error, GeneratorExit):  # nobody waits any more, and it may be the collector that says so
+            now_or_later(partial(self._settle, permit, hand_back(error, made=started), started))
+            return error
+        fault = self._leave(error, permit, begun_ns, started=started)
         if fault.kind is FaultKind.CANCELLED:
             return error
         if events.active:
@@ -209,8 +114,12 @@ class Flight:
                 )
             )
         retry = layer.retry
-        if retry is None or final:
-            return error
+        return error if retry is None or final else self._again(retry, error, fault)
+
+    def _again(self, retry: Retry, error: BaseException, fault: Fault) -> int | BaseException:
+        """The nanoseconds to wait before the next attempt, or the error to raise."""
+        layer = self._layer
+        events = layer.site.events
         decision = retry.decide(
             self.attempt,
             fault,
@@ -227,47 +136,71 @@ class Flight:
             refusal.__cause__ = error
             return refusal
         if retry.budget is not None:
-            self._charge = retry.budget.try_spend("retry", self)
-            if self._charge is None:
+            charge = retry.budget.try_spend("retry", self)
+            if charge is None:
                 return self._given_up(retry, GiveUp.NO_BUDGET, error, fault)
+            self._charge = retry.budget, charge
         if events.active:
-            events.emit(
-                RetryScheduled(
-                    **self._stamp("retry"),
-                    retry=self.attempt,
-                    max_retries=retry.max_retries,
-                    delay_ns=decision,
-                    kind=fault.kind,
-                    error_type=_name(error),
+            try:
+                events.emit(
+                    RetryScheduled(
+                        **self._stamp("retry"),
+                        retry=self.attempt,
+                        max_retries=retry.max_retries,
+                        delay_ns=decision,
+                        kind=fault.kind,
+                        error_type=_name(error),
+                    )
                 )
-            )
+            except BaseException:
+                self._settle(None, fault, started=False)
+                raise
         self._delays.append(decision)
         self._retried[fault.kind] = self._retried.get(fault.kind, 0) + 1
         self._previous_ns = decision
         self._last = error
         self.attempt += 1
+        demand = DEMAND.get()
+        if demand is not None:
+            demand.begin()  # what this attempt said it used stays; what the next one says is added
         return decision
 
-    def _settle_charge(self, *, started: bool) -> None:
-        """A repetition that was paid for is used once it has started, and refunded when it never does."""
-        charge, self._charge = self._charge, None
-        budget = None if self._layer.retry is None else self._layer.retry.budget
-        if charge is not None and not started and budget is not None:
-            budget.refund(charge)
+    def _leave(self, error: BaseException, permit: object | None, begun_ns: int, *, started: bool) -> Fault:
+        """Tell the gates of a failure, whatever goes wrong meanwhile; gives what the failure means."""
+        layer = self._layer
+        try:
+            fault = layer.classify(error)
+            if isinstance(error, AttemptTimeoutError) and layer.timeout is not None and layer.site.events.active:
+                layer.site.events.emit(AttemptTimedOut(**self._stamp("timeout"), limit_ns=layer.timeout.ns))
+        except BaseException as trouble:
+            leave_despite(trouble, self._settle, permit, hand_back(error, made=started), started)
+            raise
+        self._settle(permit, self._evidence(fault, error, begun_ns) if started else hand_back(error), started)
+        return fault
 
-    @property
-    def alternatives(self) -> tuple[Callable[..., Any], ...]:
-        """The alternatives to the call."""
-        fallback = self._layer.fallback
-        return () if fallback is None else fallback.alternatives
+    def _settle(self, permit: object | None, fault: Fault, started: bool) -> None:  # noqa: FBT001  a partial's argument
+        """Leave the gates. A repetition that was paid for is used once it has started, and refunded when it never does.
+
+        The charge goes back to the budget that it came from: the options may name another one by now.
+        """
+        charge, self._charge = self._charge, None
+        try:
+            if permit is not None:
+                self._layer.door.leave(permit, fault, self)
+        finally:
+            if charge is not None and not started:
+                charge[0].refund(charge[1])
 
     def wants_fallback(self, error: BaseException) -> Fault | None:
         """The fault, when the alternatives are to be asked after ``error``."""
-        layer = self._layer
-        if layer.fallback is None:
+        layer, fallback = self._layer, self._layer.fallback
+        if fallback is None or isinstance(error, GeneratorExit):
             return None
         fault = layer.classify(error)
-        return fault if layer.fallback.decide(fault, remaining_ns(layer.site.clock)) else None
+        if not fallback.decide(fault, remaining_ns(layer.site.clock)):
+            return None
+        self.alternatives = fallback.alternatives
+        return fault
 
     def fell_back(self, index: int, fault: Fault) -> None:
         """Alternative ``index`` answered in the place of the call."""
@@ -295,40 +228,55 @@ class Flight:
         """The caller gets a result; ``retried`` when it comes from the call itself."""
         layer = self._layer
         self._last = None
-        if not layer.site.events.active:
-            return
-        if retried and self._delays:
+        if retried and self._delays and layer.site.events.active:
             fields = self._stamp("retry")
             layer.site.events.emit(RetrySucceeded(**fields, attempts=self.attempt, waited_ns=sum(self._delays)))
-        if layer.outermost:
+        self.over = True
+        if layer.outermost and layer.site.events.active:
             fields = self._stamp("pipeline")
             layer.site.events.emit(CallSucceeded(**fields, attempts=self.attempt, duration_ns=self._duration_ns()))
 
     def ended_badly(self, error: BaseException, *, handed_back: bool = False) -> None:
-        """The caller gets ``error``; ``handed_back`` when it is the caller's own, and not the call's."""
-        layer = self._layer
-        self._last = None
-        if layer.deadline is not None and isinstance(error, DeadlineExceededError) and layer.site.events.active:
-            layer.site.events.emit(DeadlineExceeded(**self._stamp("deadline"), limit_ns=layer.deadline.ns))
-        if layer.outermost and layer.site.events.active:
-            fault = hand_back(error) if handed_back else layer.classify(error)
-            layer.site.events.emit(
-                CallFailed(
-                    **self._stamp("pipeline"),
-                    attempts=self.attempt,
-                    duration_ns=self._duration_ns(),
-                    kind=fault.kind,
-                    error_type=_name(error),
-                )
-            )
+        """The caller gets ``error``; ``handed_back`` when it is the caller's own, and not the call's.
 
-    def _evidence(self, fault: Fault, begun_ns: int) -> Fault:
+        Whatever ends a call passes here. It is told once, and not at all when a success was told before.
+        """
+        if self.over:
+            return
+        self.over = True
+        self._last = None
+        if self._layer.site.events.active:
+            now_or_later(partial(self._tell_end, error, handed_back=handed_back or isinstance(error, GeneratorExit)))
+
+    def _tell_end(self, error: BaseException, *, handed_back: bool) -> None:
+        layer, events = self._layer, self._layer.site.events
+        try:
+            if layer.deadline is not None and isinstance(error, DeadlineExceededError):
+                events.emit(DeadlineExceeded(**self._stamp("deadline"), limit_ns=layer.deadline.ns))
+        finally:
+            if layer.outermost:
+                fault = hand_back(error) if handed_back else layer.classify(error)
+                events.emit(
+                    CallFailed(
+                        **self._stamp("pipeline"),
+                        attempts=self.attempt,
+                        duration_ns=self._duration_ns(),
+                        kind=fault.kind,
+                        error_type=_name(error),
+                    )
+                )
+
+    def _evidence(self, fault: Fault, error: BaseException, begun_ns: int) -> Fault:
         """What the fault tells the gate.
+
+        When a gate further in refused the first attempt, nothing was called.
 
         An attempt that the deadline cut short of its own timeout is a timeout for the share of time that it was given:
         neither does a dependency that hangs stay unnoticed behind short deadlines, nor do callers in a hurry open the
         breaker of a healthy one.
         """
+        if isinstance(error, RejectedError) and error.__cause__ is None:
+            return replace(fault, made=False)
         until = deadline_ns()
         now = self._layer.site.clock.now_ns()
         cut = isinstance(fault.cause, DeadlineExceededError) or fault.kind is FaultKind.CANCELLED

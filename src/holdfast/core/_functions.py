@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from types import CodeType
+from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.errors import ConfigError
@@ -12,7 +12,11 @@ from holdfast.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
 
-__all__ = ["call_key", "checked_result", "is_async"]
+__all__ = ["call_key", "check_function", "checked_result", "is_async"]
+
+_PLAIN = (FunctionType, MethodType)
+_STREAMING = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_UNCALLED = "pass the function and its arguments, without calling it"
 
 T = TypeVar("T")
 
@@ -27,17 +31,12 @@ def is_async(fn: object, *, streams: str) -> bool:
     Raises:
         ConfigError: it cannot be guarded; the sentence says what to do instead.
     """
-    code = getattr(fn, "__code__", None)
+    code: Any = getattr(fn, "__code__", None)
     if code.__class__ is CodeType and code.co_flags & inspect.CO_COROUTINE:
         return True  # the quick way, for calls of functions that are not bound
-    if inspect.isclass(fn):
-        raise ConfigError("fn", fn, "is a class: guard the function or method that makes the call")
-    if inspect.isawaitable(fn):
-        if inspect.iscoroutine(fn):
-            fn.close()
-        raise ConfigError("fn", fn, "is already a coroutine: pass the function and its arguments, without calling it")
-    if not callable(fn):
-        raise ConfigError("fn", fn, "is not a function")
+    if fn.__class__ in _PLAIN and not code.co_flags & _STREAMING:
+        return False
+    check_function(fn)
     while isinstance(fn, functools.partial):
         fn = fn.func
     for each in (fn, type(fn).__call__):
@@ -46,6 +45,30 @@ def is_async(fn: object, *, streams: str) -> bool:
         if inspect.isasyncgenfunction(each) or inspect.isgeneratorfunction(each):
             raise ConfigError("fn", fn, f"gives a stream: {streams}")
     return False
+
+
+def check_function(fn: object) -> None:
+    """Refuse what is no function that could be guarded.
+
+    A class is refused in a call, too, though it could be called there: decorated, it would be a class no more, and one
+    rule holds for both. A function that makes the object can be guarded.
+
+    Raises:
+        ConfigError: the sentence says what to do instead.
+    """
+    if inspect.isclass(fn):
+        raise ConfigError("fn", fn, "is a class: guard the function or method that makes the call")
+    if inspect.isawaitable(fn):
+        if inspect.iscoroutine(fn):
+            fn.close()
+        raise ConfigError("fn", fn, f"is already a coroutine: {_UNCALLED}")
+    if inspect.isgenerator(fn) or inspect.isasyncgen(fn):
+        raise ConfigError("fn", fn, f"is already a generator: {_UNCALLED}")
+    if isinstance(fn, staticmethod | classmethod):
+        kind = type(fn).__name__
+        raise ConfigError("fn", fn, f"is a {kind}: put @{kind} above the policy's decorator, as the outermost")
+    if not callable(fn):
+        raise ConfigError("fn", fn, f"is not a function: {_UNCALLED}")
 
 
 def checked_result(result: T, fn: object, *, streams: str) -> T:

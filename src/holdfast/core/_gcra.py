@@ -10,8 +10,8 @@ less than ``rate / 6e10`` of itself (0.002% at a million a minute).
 Giving back. A reservation that used less than was reserved gives back what the bucket would still hold more because of
 it: water that would have run out meanwhile is gone. If ``L(s)`` is the level just before each later arrival, and
 now, that is ``min(difference, min L(s))`` (Skorokhod's reflection): the bucket is then exactly where it would be had
-the smaller cost been charged from the start. The minimum is kept for the reservations that are open, and only for
-them: each keeps the lowest level until the next one was opened.
+the smaller cost been charged from the start. The minimum is kept only while reservations are open, for the stretches
+from one's opening to the next (:mod:`holdfast.core._floors`), so that it is found in a few steps however many are open.
 
 What was charged without a reservation gives back less exactly, but never too much: the part that would not have run out
 yet had everything run out in the order in which it came in.
@@ -20,34 +20,31 @@ yet had everything run out in the order in which it came in.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
-from operator import attrgetter
+from collections import OrderedDict
 
-__all__ = ["MINUTE_NS", "Gcra"]
+from holdfast.core._floors import NONE_YET, Floors
+
+__all__ = ["MINUTE_NS", "Gcra", "Open"]
 
 MINUTE_NS = 60_000_000_000
 
 _NEVER = -(1 << 62)
-_NONE_YET = 1 << 62  # no arrival since: above every level
+_LEAST_ROOM = 32  # stretches, below which it is not worth counting
 
 
-class _Open:
+class Open:
     """A reservation that may still give something back.
 
     Attributes:
-        floor_ns: the lowest level that an arrival met between this reservation and the next.
+        stretch: that which begins with its opening.
         until_ns: when it is taken as used as reserved.
     """
 
-    __slots__ = ("floor_ns", "number", "until_ns")
+    __slots__ = ("stretch", "until_ns")
 
-    def __init__(self, number: int, until_ns: int) -> None:
-        self.number = number
+    def __init__(self, stretch: int, until_ns: int) -> None:
+        self.stretch = stretch
         self.until_ns = until_ns
-        self.floor_ns = _NONE_YET
-
-
-_number = attrgetter("number")
 
 
 class Gcra:
@@ -66,7 +63,7 @@ class Gcra:
     """
 
     __slots__ = (
-        "_last",
+        "_floors",
         "burst",
         "capacity_ns",
         "common_ns",
@@ -83,8 +80,8 @@ class Gcra:
         self.kept_share = kept_share
         self.tat_ns = _NEVER
         self.returned_ns = 0  # all that was ever given back: what came in later lies that much earlier in the bucket
-        self.reservations: list[_Open] = []
-        self._last = 0
+        self.reservations: OrderedDict[Open, None] = OrderedDict()
+        self._floors = Floors(_LEAST_ROOM)
         self._set(per_minute)
 
     def _set(self, per_minute: float) -> None:
@@ -99,9 +96,14 @@ class Gcra:
         self._set(per_minute)
         self.returned_ns += level  # no older receipt is worth anything
         self.tat_ns = now_ns - (-level * self.unit_ns // before)
-        for each in self.reservations:
-            if each.floor_ns != _NONE_YET:
-                each.floor_ns = each.floor_ns * self.unit_ns // before
+        if self.reservations:
+            self._renumber(self.unit_ns, before)
+
+    def resize(self, burst: float, kept_share: float) -> None:
+        """Change the size; what is in the bucket stays, though it may be more than fits now."""
+        self.burst = burst
+        self.kept_share = kept_share
+        self._set(self.per_minute)
 
     def reset(self, now_ns: int) -> None:
         """Empty the bucket; nothing that was charged will give anything back."""
@@ -133,8 +135,7 @@ class Gcra:
         tat = self.tat_ns
         tat = max(tat, now_ns)
         if self.reservations:
-            last = self.reservations[-1]
-            last.floor_ns = min(last.floor_ns, tat - now_ns)
+            self._floors.see(tat - now_ns)
         self.tat_ns = tat + charge_ns
 
     @property
@@ -148,44 +149,46 @@ class Gcra:
         if back > 0:
             self.tat_ns -= back
             self.returned_ns += back
-            for each in self.reservations:
-                if each.floor_ns != _NONE_YET:
-                    each.floor_ns = max(0, each.floor_ns - back)
+            self._floors.lower_all(back)
 
-    def open(self, now_ns: int, charge_ns: int, lease_ns: int) -> int:
+    def open(self, now_ns: int, charge_ns: int, lease_ns: int) -> Open:
         """Charge, and remember that some of it may be given back within ``lease_ns``; gives the key for it."""
         self.take(now_ns, charge_ns)
-        while self.reservations and self.reservations[0].until_ns <= now_ns:
-            del self.reservations[0]
-        self._last += 1
-        self.reservations.append(_Open(self._last, now_ns + lease_ns))
-        return self._last
+        reservations = self.reservations
+        while reservations and (first := next(iter(reservations))).until_ns <= now_ns:
+            del reservations[first]
+        if self._floors.count == self._floors.size:
+            self._renumber()
+        opened = Open(self._floors.begin(), now_ns + lease_ns)
+        reservations[opened] = None
+        return opened
 
-    def give_back(self, now_ns: int, key: int, ns: int) -> int:
+    def give_back(self, now_ns: int, key: Open, ns: int) -> int:
         """Take ``ns`` of an open reservation out of the bucket, as far as it is still in; gives how much that was."""
-        index = self._find(key)
-        if index is None or self.reservations[index].until_ns <= now_ns:
+        if key not in self.reservations or key.until_ns <= now_ns:
             return 0
-        since = self.reservations[index:]
-        back = min(ns, self.level_ns(now_ns), *(each.floor_ns for each in since))
+        back = min(ns, self.level_ns(now_ns), self._floors.since(key.stretch))
+        if back <= 0:
+            return 0
         self.tat_ns -= back
         self.returned_ns += back
-        for each in since:
-            if each.floor_ns != _NONE_YET:
-                each.floor_ns -= back
+        self._floors.lower_since(key.stretch, back)
         return back
 
-    def close(self, key: int) -> None:
-        """Forget a reservation; the one before it inherits the levels seen since."""
-        index = self._find(key)
-        if index is None:
-            return
-        if index:
-            before = self.reservations[index - 1]
-            before.floor_ns = min(before.floor_ns, self.reservations[index].floor_ns)
-        del self.reservations[index]
+    def close(self, key: Open) -> None:
+        """Forget a reservation; what was seen in its stretch still holds for those before it."""
+        self.reservations.pop(key, None)
 
-    def _find(self, key: int) -> int | None:
-        index = bisect_left(self.reservations, key, key=_number)
-        found = index < len(self.reservations) and self.reservations[index].number == key
-        return index if found else None
+    def _renumber(self, times: int = 1, over: int = 1) -> None:
+        """Forget the stretches that no open reservation begins, and scale the levels, rounded down.
+
+        It takes a step for each stretch, and happens once in as many openings as there were stretches to forget: there
+        is room for as many again as are open.
+        """
+        keys = list(self.reservations)
+        floors = self._floors.kept([each.stretch for each in keys])
+        if times != over:
+            floors = [each if each == NONE_YET else each * times // over for each in floors]
+        self._floors = Floors(max(_LEAST_ROOM, 2 * len(keys)), floors)
+        for number, each in enumerate(keys):
+            each.stretch = number

@@ -119,6 +119,14 @@ class Gradient:
         self._first = self._size = 0  # the calls of the probe
         self._new_round()
 
+    def reconfigure(self, options: AdaptiveLimitOptions) -> None:
+        """Take these options; what was found out stays, within the new bounds."""
+        self.options = options
+        probing, limit = self.probing, self.limit
+        self._move_to(self.estimate)
+        if probing:
+            self.limit = min(options.max_limit, max(options.min_limit, limit))
+
     def begin(self, inflight: int) -> int:
         """A call begins, the ``inflight``-th under way; gives its number, for :meth:`end`."""
         self._last += 1

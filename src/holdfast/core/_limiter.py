@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, cast
 
 from holdfast.core._admission import Admission
+from holdfast.core._admission_options import AdmissionOptions
 from holdfast.core._line import Line, Queued
-from holdfast.core._options import not_negative, number, positive, whole
+from holdfast.core._options import duration, not_negative, number
 from holdfast.core._place import Place
 from holdfast.core._reservation import Reservation
+from holdfast.core._turns import Loops
 from holdfast.core.clock import NS_PER_SECOND, to_ns
 from holdfast.core.deadline import deadline_ns
 from holdfast.core.demand import CURRENT, DEFAULT_PRIORITY, check_priority
 from holdfast.core.events import RateLimited, RateLimitWaited
-from holdfast.errors import ConfigError, InvalidInputError, RateLimitedError, RejectedError
+from holdfast.errors import InvalidInputError, RateLimitedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,26 +41,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdmissionOptions:
-    """The options that every limiter has; see :class:`~holdfast.core.rate_limiter.RateLimiter`."""
-
-    kept_share: float = 0.2
-    kept_for: int = 5
-    max_wait: float = 0.0
-    default_cost: float = 1
-
-    def __post_init__(self) -> None:
-        not_negative("kept_share", self.kept_share)
-        if self.kept_share >= 1:
-            raise ConfigError("kept_share", self.kept_share, "must be below 1: low priorities need some of it")
-        whole("kept_for", self.kept_for, least=0)
-        if self.kept_for > 9:
-            raise ConfigError("kept_for", self.kept_for, "must be a priority, from 0 to 9")
-        not_negative("max_wait", self.max_wait)
-        positive("default_cost", self.default_cost)
-
-
 class Limiter(ABC):
     """A gate that lets through as much as a limit allows; a base class.
 
@@ -67,6 +48,8 @@ class Limiter(ABC):
     """
 
     label: ClassVar[str] = "rate_limiter"
+    metered: ClassVar[bool] = True
+    """It settles by what a call says it used; the drivers then give each call a demand of its own."""
 
     def __init__(
         self, options: AdmissionOptions, *, clock: Clock | None = None, events: Events | None = None, name: str = ""
@@ -77,6 +60,7 @@ class Limiter(ABC):
         self._now_ns = self._place.clock.now_ns  # the place's, for the shortest way
         self._lock = threading.Lock()
         self._lines = (Line(), Line())  # of priorities with a share of their own, and of the others
+        self._loops = Loops()
         self._held_until_ns: int | None = None
         self._rejected = 0
 
@@ -106,6 +90,10 @@ class Limiter(ABC):
     @abstractmethod
     def _empty(self) -> None:
         """Forget everything that was charged."""
+
+    @abstractmethod
+    def _take(self, now_ns: int, options: Any) -> None:  # noqa: ANN401
+        """Change the limits to those of new options, or raise ``ConfigError`` and change nothing."""
 
     # --- admission ---
 
@@ -175,9 +163,11 @@ class Limiter(ABC):
         if number("cost", cost) <= 0:
             raise InvalidInputError("cost", f"{cost:g} is not above 0.")
         self._check(cost)
-        bound = self._max_wait_ns if max_wait is None else to_ns(not_negative("max_wait", max_wait))
+        bound = self._max_wait_ns if max_wait is None else to_ns(duration("max_wait", max_wait, or_zero=True))
         low = priority < self.options.kept_for
         until = deadline_ns()
+        if self._lines[0].places or self._lines[1].places:
+            self._drop_gone()
         with self._lock:
             now = self._now_ns()
             wait, limit, queued = self._look(now, cost, low=low, ahead=self._lines if low else self._lines[:1])
@@ -207,14 +197,10 @@ class Limiter(ABC):
     def leave(self, permit: Any, fault: Fault | None = None, call: CallRef | None = None) -> None:  # noqa: ANN401, ARG002
         """Say how the call ended. It is settled by what the demand says was used; else it stands as reserved.
 
-        A call that was never made, because another policy refused it, gives everything back.
+        A call that was never made, because another policy refused it or it was cancelled before, gives everything back.
         """
         reservation: Reservation = permit
-        actual = None if reservation.demand is None else reservation.demand.take_actual()
-        if fault is not None and isinstance(fault.cause, RejectedError):
-            self.settle(reservation, None)
-        else:
-            self.settle(reservation, reservation.cost if actual is None else actual)
+        self.settle(reservation, reservation.outcome(fault))
 
     def settle(self, reservation: Reservation, actual: float | None) -> bool:
         """Settle a reservation, None meaning that it was never used. False when it was settled before."""
@@ -236,6 +222,20 @@ class Limiter(ABC):
         with self._lock:
             self._held_until_ns = None
             self._empty()
+
+    def reconfigure(self, options: Any) -> None:  # noqa: ANN401  each limiter has its own class of options
+        """Take these options from now on.
+
+        What was charged stays charged, and a hold holds. Those in line stay there for as long as they were told; the
+        first of them, who sleeps until there was to be room, finds the new limits when he wakes.
+
+        Raises:
+            ConfigError: they are not options of this limiter, or its limits cannot be changed to these.
+        """
+        with self._lock:
+            self._take(self._now_ns(), options)
+            self.options = options
+            self._max_wait_ns = to_ns(options.max_wait)
 
     # --- its forms ---
 
@@ -273,7 +273,9 @@ class Limiter(ABC):
         """Whether it is the turn of ``place``; otherwise ``waker`` hears of it when it is."""
         with self._lock:
             place.waker = waker
-            return place.turn
+            self._loops.add(waker)
+        self._drop_gone()
+        return place.turn
 
     def overdue(self, place: Queued) -> RateLimitedError:
         """The refusal of one whose turn did not come in time."""
@@ -320,6 +322,21 @@ class Limiter(ABC):
             if following is not None and not _gone(following):
                 return
 
+    def _drop_gone(self) -> None:
+        """Take those out of the lines whose event loop was closed, and wake whoever comes to the front by that."""
+        gone: list[Queued] = []  # kept alive until the lock is released, see `Loops`
+        fronts: list[Queued] = []
+        with self._lock:
+            if self._loops.lost():
+                for line in self._lines:
+                    gone += line.drop_gone()
+                    if line.places and not line.places[0].turn:
+                        line.places[0].turn = True
+                        fronts.append(line.places[0])
+        for place in fronts:
+            if _gone(place):
+                self.quit(place)
+
     def _remove(self, place: Queued) -> Queued | None:
         """Take ``place`` out of its line; gives the one whose turn it is by that."""
         line = self._lines[place.low]
@@ -357,6 +374,7 @@ class Limiter(ABC):
 
     @property
     def _waiting(self) -> int:
+        """How many are in line, those included whose event loop was closed since :meth:`_drop_gone`."""
         return sum(len(line.places) for line in self._lines)
 
     def _refusal(self, cost: float, wait: int, limit: str, *, low: bool, call: CallRef | None) -> RateLimitedError:

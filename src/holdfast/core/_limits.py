@@ -8,16 +8,28 @@ than when it began, somebody outside wants the task to end, and a ``CancelledErr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from holdfast.errors import DeadlineExceededError
+from holdfast.errors import AttemptTimeoutError, DeadlineExceededError
 
 if TYPE_CHECKING:
+    from holdfast.core._attempts import Attempts
     from holdfast.core._watch import Cut
     from holdfast.core.policy import Site
+    from holdfast.core.timeout import Timeout
 
-__all__ = ["END", "Fn", "deadline_passed", "next_item", "settled"]
+__all__ = [
+    "END",
+    "Fn",
+    "attempt_timed_out",
+    "deadline_passed",
+    "in_time",
+    "late_error",
+    "next_item",
+    "settled",
+    "watched",
+]
 
 Fn: TypeAlias = Callable[..., Any]
 
@@ -28,6 +40,31 @@ END = object()
 def deadline_passed(site: Site) -> DeadlineExceededError:
     """The error for a call whose deadline has passed."""
     return DeadlineExceededError(f"The time for the whole operation was used up in the call to {site.dependency}.")
+
+
+def attempt_timed_out(site: Site, timeout: Timeout) -> AttemptTimeoutError:
+    """The error for an attempt that its own timeout ended."""
+    return AttemptTimeoutError(f"The call to {site.dependency} took longer than its {timeout.seconds:g} s.")
+
+
+def late_error(layer: Attempts, *, cut: bool) -> Callable[[], BaseException]:
+    """Makes the error for an attempt whose time is up: the deadline's when that ``cut`` it, else the timeout's own."""
+
+    def make() -> BaseException:
+        if cut or layer.timeout is None:
+            return deadline_passed(layer.site)
+        return attempt_timed_out(layer.site, layer.timeout)
+
+    return make
+
+
+def in_time(layer: Attempts, error: DeadlineExceededError, until: int | None) -> BaseException:
+    """For a sync attempt: the limit that its context named was the attempt's own, unless the deadline has passed."""
+    if layer.timeout is None or (until is not None and until <= layer.site.clock.now_ns()):
+        return error
+    trouble = attempt_timed_out(layer.site, layer.timeout)
+    trouble.__cause__ = error
+    return trouble
 
 
 async def next_item(source: AsyncGenerator[Any, Any], sent: object) -> object:
@@ -59,3 +96,23 @@ def settled(error: BaseException, cut: Cut, late: Callable[[], BaseException]) -
         return error
     substitute.__cause__ = error
     return substitute
+
+
+async def watched(layer: Attempts, work: Awaitable[Any], until: int | None) -> Any:  # noqa: ANN401
+    """What ``work`` gives, cancelled at ``until`` of the clock."""
+    if until is None:
+        return await work
+    watch = layer.dog.here()
+    key = watch.start(until)
+    try:
+        result = await work
+    except BaseException as error:  # noqa: BLE001  it is raised again
+        trouble = settled(error, watch.close(key), late_error(layer, cut=True))
+        try:
+            if trouble is error:
+                raise
+            raise trouble
+        finally:
+            del trouble
+    watch.stop(key)
+    return result

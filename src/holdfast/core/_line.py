@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from holdfast.core._turns import TaskWaker, ThreadWaker
+from holdfast.core._turns import TaskWaker, ThreadWaker, is_gone
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from holdfast.core._reservation import Reservation
     from holdfast.core._turns import Waker
     from holdfast.core.clock import Clock
@@ -79,8 +81,12 @@ class Queued:
         limiter = self._limiter
         try:
             waker = ThreadWaker()
-            if not limiter.watch(self, waker) and not waker.wait(self._left_ns()):
-                raise limiter.overdue(self)
+            for ns in self._looks():
+                if limiter.watch(self, waker) or waker.wait(ns):
+                    break
+            else:
+                if not limiter.watch(self, waker):
+                    raise limiter.overdue(self)
             while isinstance(step := limiter.step(self), int):
                 limiter.clock.sleep_ns(step)
             return step
@@ -96,8 +102,12 @@ class Queued:
         limiter = self._limiter
         try:
             waker = TaskWaker(limiter.clock)
-            if not limiter.watch(self, waker) and not await waker.wait(self._left_ns()):
-                raise limiter.overdue(self)
+            for ns in self._looks():
+                if limiter.watch(self, waker) or await waker.wait(ns):
+                    break
+            else:
+                if not limiter.watch(self, waker):
+                    raise limiter.overdue(self)
             while isinstance(step := limiter.step(self), int):
                 await limiter.clock.asleep_ns(step)
             return step
@@ -108,8 +118,15 @@ class Queued:
         """Leave the line; harmless when it is left already."""
         self._limiter.quit(self)
 
-    def _left_ns(self) -> int:
-        return self.latest_ns - self._limiter.clock.now_ns()
+    def _looks(self) -> Iterator[int]:
+        """How long to wait until the next look: whoever is before us may be gone without a word, with its event loop.
+
+        So there is one when the turn should have come, and one at the end.
+        """
+        for until in (min(self.joined_ns + self.expected_ns, self.latest_ns), self.latest_ns):
+            ns = until - self._limiter.clock.now_ns()
+            if ns > 0:
+                yield ns
 
 
 class Line:
@@ -137,3 +154,10 @@ class Line:
                 return False
         self.cost = self.cost - place.cost if self.places else 0
         return True
+
+    def drop_gone(self) -> list[Queued]:
+        """Take out those whose event loop was closed; gives them. Somebody else may be at the front then."""
+        gone = [place for place in self.places if is_gone(place.waker)]
+        for place in gone:
+            self.remove(place)
+        return gone

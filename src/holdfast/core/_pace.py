@@ -35,10 +35,20 @@ class Pace:
         self._weighed = max(0.0, self._decayed(now_ns) + amount)
         self._at_ns = now_ns
 
+    def widen(self, window_ns: int, now_ns: int) -> None:
+        """Take another time constant; the rate now stays."""
+        rate = self.per_second(now_ns)
+        self._window_ns, self._at_ns = window_ns, now_ns
+        self._weighed = rate * self._weights(now_ns) / NS_PER_SECOND
+
     def per_second(self, now_ns: int) -> float:
         """The rate."""
+        return self._decayed(now_ns) / self._weights(now_ns) * NS_PER_SECOND
+
+    def _weights(self, now_ns: int) -> float:
+        """What the weights of a constant rate of one a nanosecond add up to."""
         age = max((now_ns - self._first_ns) / self._window_ns, _LEAST_AGE)
-        return self._decayed(now_ns) / (self._window_ns * -math.expm1(-age)) * NS_PER_SECOND
+        return self._window_ns * -math.expm1(-age)
 
     def _decayed(self, now_ns: int) -> float:
         return self._weighed * math.exp((self._at_ns - now_ns) / self._window_ns)

@@ -9,14 +9,44 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from holdfast.core._options import text
 from holdfast.core.clock import SYSTEM_CLOCK, Clock
+from holdfast.core.events import Events
 from holdfast.core.policy import CallRef, Site, stamp
 from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from holdfast.core.events import Event, Events
+    from holdfast.core.events import Event
 
-__all__ = ["Place"]
+__all__ = ["Place", "check_clock", "check_doors"]
+
+
+def check_doors(*, clock: object, events: object, name: object, rng: object = None) -> None:
+    """Refuse what is no clock, no hub, no name or no source of chance; None, but for the name, is none given.
+
+    Raises:
+        ConfigError: one is wrong.
+    """
+    if clock is not None:
+        check_clock(clock)
+    if events is not None and not isinstance(events, Events):
+        raise ConfigError("events", events, "must be a hub of events: Events()")
+    text("name", name)
+    if rng is not None and (isinstance(rng, type) or not all(callable(getattr(rng, each, None)) for each in _DRAWS)):
+        raise ConfigError("rng", rng, "must be a source of random numbers, such as random.Random()")
+
+
+def check_clock(clock: object) -> None:
+    """Refuse what is no clock, a class of clocks included.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(clock, type) or not isinstance(clock, Clock):
+        raise ConfigError("clock", clock, "must be a Clock, such as SystemClock()")
+
+
+_DRAWS = ("random", "uniform")
 
 
 class Place:
@@ -34,6 +64,7 @@ class Place:
     __slots__ = ("_clock_given", "_events", "_lock", "_site", "clock", "label", "name")
 
     def __init__(self, label: str, *, clock: Clock | None, events: Events | None, name: str) -> None:
+        check_doors(clock=clock, events=events, name=name)
         self.label = label
         self.name = name
         self.clock: Clock = clock or SYSTEM_CLOCK

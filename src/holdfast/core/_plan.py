@@ -27,7 +27,7 @@ from holdfast.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Plan", "Policy", "Worst", "check_order", "fold", "worst_case"]
+__all__ = ["Plan", "Policy", "Worst", "check_order", "check_together", "fold", "worst_case"]
 
 Policy: TypeAlias = Deadline | Fallback | Retry | Hedge | Timeout | RequestQueue | Gate
 
@@ -119,6 +119,29 @@ def check_order(policies: Sequence[Policy]) -> None:
             else:
                 continue
             raise ConfigError("policies", names, f"{rule}. The order is {_ORDER}; allow_order=True overrides")
+
+
+def check_together(policies: Sequence[Policy]) -> None:
+    """Refuse what cannot work in any order.
+
+    Raises:
+        ConfigError: one object is there twice, or two policies contradict each other; it says what to do.
+    """
+    for index, policy in enumerate(policies):
+        if isinstance(policy, Gate | RequestQueue | Hedge) and any(each is policy for each in policies[:index]):
+            names = [each.label for each in policies]
+            rule = (
+                f"the same {policy.label} is there twice, and each call would enter it twice and be counted twice: "
+                f"list it once, or make a second one"
+            )
+            raise ConfigError("policies", names, rule)
+    once = next((each for each in policies if isinstance(each, Retry) and not each.idempotent), None)
+    if once is not None and any(isinstance(each, Hedge) for each in policies):
+        rule = (
+            "says that the call must not run twice, and the hedge makes it again when it is slow or fails: "
+            "leave out the hedge, or make the call idempotent (a key by which its target knows a repetition)"
+        )
+        raise ConfigError("idempotent", once.idempotent, rule)
 
 
 def fold(policies: Sequence[Policy]) -> list[Plan]:

@@ -40,10 +40,11 @@ class Request(Turn):
         began_ns: when its turn came.
         cut: whether ``due_ns`` is the context's deadline.
         why: why it was dropped.
+        receipt: for the start that was charged to the rate.
         retry_after: when it was dropped, the seconds until all that still waited would be served.
     """
 
-    __slots__ = ("asked_ns", "began_ns", "call", "cut", "number", "priority", "retry_after", "size", "why")
+    __slots__ = ("asked_ns", "began_ns", "call", "cut", "number", "priority", "receipt", "retry_after", "size", "why")
 
     def __init__(self, owner: TurnOwner[Any], *, number: int, priority: int, size: int, asked_ns: int) -> None:
         super().__init__(owner)
@@ -54,6 +55,7 @@ class Request(Turn):
         self.asked_ns = asked_ns
         self.began_ns = asked_ns
         self.cut = False
+        self.receipt = 0
         self.why = ""
         self.retry_after: float | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.core._options import not_negative
+from holdfast.core._options import duration
 from holdfast.core._turns import DROPPED, HELD, LEFT, WAITING, Turn, TurnState, Waker
 from holdfast.core.clock import Clock, to_ns
 
@@ -47,7 +47,7 @@ class Drains:
             seconds: 0 or above; None is for ever.
             stop: lets nothing in any more, and says whether the queue is empty; called under the lock.
         """
-        due = None if seconds is None else self.clock.now_ns() + to_ns(not_negative("seconds", seconds))
+        due = None if seconds is None else self.clock.now_ns() + to_ns(duration("seconds", seconds, or_zero=True))
         turn = Turn(self, due_ns=due)
         with self._lock:
             if stop():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from holdfast.core._options import at_least, positive, whole
+from holdfast.core._options import at_least, duration, per_minute, whole
 from holdfast.core._priority_line import Request
 from holdfast.core.codel import CoDel
 from holdfast.errors import ConfigError
@@ -82,13 +82,13 @@ class RequestQueueOptions:
     def __post_init__(self) -> None:
         whole("max_concurrent", self.max_concurrent, least=1)
         if self.requests_per_minute is not None:
-            at_least("requests_per_minute", self.requests_per_minute, 0.001)
+            per_minute("requests_per_minute", at_least("requests_per_minute", self.requests_per_minute, 0.001))
         whole("burst", self.burst, least=1)
         whole("max_size", self.max_size, least=0)
         whole("max_bytes", self.max_bytes, least=0)
         whole("default_size", self.default_size, least=0)
         if self.max_wait is not None:
-            positive("max_wait", self.max_wait)
+            duration("max_wait", self.max_wait)
         if self.codel is not None and not isinstance(self.codel, CoDel):
             raise ConfigError("codel", self.codel, "must be a CoDel, or None")
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from holdfast.core._gcra import Gcra
 from holdfast.core._priority_line import LOW, PriorityLine, Request
 from holdfast.core._queue_model import ALARM, STARTED, Counts, Drop, News, Refusal
-from holdfast.core._turns import DROPPED, HELD, LEFT, WAITING
+from holdfast.core._turns import DROPPED, HELD, LEFT, WAITING, is_gone
 from holdfast.core.clock import NS_PER_SECOND, to_ns
 from holdfast.core.codel import CoDelState
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["QueueRules"]
 
-_MINUTE_NS = 60 * NS_PER_SECOND
-_NEVER = -(1 << 62)
 _REMEMBERED = 50  # services in the moving mean
 
 
@@ -37,11 +36,9 @@ class QueueRules:
     __slots__ = (
         "_alarm",
         "_codel",
-        "_interval_ns",
+        "_pace",
         "_service_ns",
         "_services",
-        "_tat_ns",
-        "_tolerance_ns",
         "closed",
         "counts",
         "line",
@@ -57,9 +54,7 @@ class QueueRules:
         self.counts = Counts()
         self._codel = None if options.codel is None else CoDelState(options.codel)
         per_minute = options.requests_per_minute
-        self._interval_ns = 0 if per_minute is None else round(_MINUTE_NS / per_minute)
-        self._tolerance_ns = (options.burst - 1) * self._interval_ns
-        self._tat_ns = _NEVER  # GCRA's theoretical arrival time: when the next would start at an even pace
+        self._pace = None if per_minute is None else Gcra(per_minute, options.burst, 0.0)
         self._service_ns = 0.0
         self._services = 0
         self._alarm: Request | None = None
@@ -109,10 +104,17 @@ class QueueRules:
             self.counts.refused += 1
         return refusal
 
-    def leave(self, request: Request, now_ns: int, news: News, *, failed: bool, counts: bool) -> None:
-        """A request under way ends; ``counts`` when the time it took says something of the next."""
+    def leave(
+        self, request: Request, now_ns: int, news: News, *, failed: bool, counts: bool, made: bool = True
+    ) -> None:
+        """A request under way ends; ``counts`` when the time it took says something of the next.
+
+        One whose work was not ``made`` costs the rate nothing.
+        """
         request.state = LEFT
         self.running -= 1
+        if not made:
+            self._refund(request, now_ns)
         if failed:
             self.counts.failed += 1
         else:
@@ -129,12 +131,32 @@ class QueueRules:
         elif request.state is HELD:
             self.running -= 1
             self.counts.started -= 1
-            self._tat_ns -= self._interval_ns  # it cost nothing
+            self._refund(request, now_ns)
         else:
             return
         request.state = LEFT
         self.counts.abandoned += 1
         news.append((request, Drop.ABANDONED))
+        self.dispatch(now_ns, news)
+
+    def drop_gone(self, now_ns: int, news: News) -> None:
+        """Take out whoever waits on an event loop that was closed; the news keep them alive."""
+        for request in [request for request in self.line if is_gone(request.waker)]:
+            self.withdraw(request, now_ns, news)
+
+    def reconfigure(self, options: RequestQueueOptions, now_ns: int, news: News) -> None:
+        """Take other options. What waits stays, also where there is room for fewer now."""
+        if options.codel != self.options.codel:
+            self._codel = None if options.codel is None else CoDelState(options.codel)
+        self.options = options
+        if options.requests_per_minute is None:
+            self._pace = None
+        elif self._pace is None:
+            self._pace = Gcra(options.requests_per_minute, options.burst, 0.0)
+        else:
+            self._pace.set_rate(now_ns, options.requests_per_minute)
+            self._pace.resize(options.burst, 0.0)
+        self._alarm = None  # it was set for another rate
         self.dispatch(now_ns, news)
 
     def time_is_up(self, request: Request, now_ns: int, news: News) -> None:
@@ -159,10 +181,10 @@ class QueueRules:
     def dispatch(self, now_ns: int, news: News) -> None:
         """Start what may start."""
         while self.line.count and self.running < self.options.max_concurrent:
-            allowed_ns = self._tat_ns - self._tolerance_ns
-            if allowed_ns > now_ns:
+            wait_ns = self._wait_ns(now_ns)
+            if wait_ns:
                 self._expire(now_ns, news)
-                self._set_alarm(allowed_ns, news)
+                self._set_alarm(now_ns + wait_ns, news)
                 return
             request = self._next(now_ns, news)
             if request is None:
@@ -181,11 +203,7 @@ class QueueRules:
         if deadline_ns is not None and deadline_ns <= now_ns:
             return Refusal.EXPIRED
         self.dispatch(now_ns, news)
-        if (
-            not self.line.count
-            and self.running < self.options.max_concurrent
-            and self._tat_ns - self._tolerance_ns <= now_ns
-        ):
+        if not self.line.count and self.running < self.options.max_concurrent and not self._wait_ns(now_ns):
             if self._codel is not None:
                 self._codel.sees(now_ns, 0)
             self._start(request, now_ns)
@@ -240,12 +258,22 @@ class QueueRules:
         request.state = HELD
         request.began_ns = now_ns
         self.running += 1
-        if self._interval_ns:
-            self._tat_ns = max(self._tat_ns, now_ns) + self._interval_ns
+        if self._pace is not None:
+            self._pace.take(now_ns, self._pace.unit_ns)
+            request.receipt = self._pace.receipt
         waited = now_ns - request.asked_ns
         self.counts.started += 1
         self.counts.waited_ns += waited
         self.counts.longest_wait_ns = max(self.counts.longest_wait_ns, waited)
+
+    def _wait_ns(self, now_ns: int) -> int:
+        """How long until the rate allows the next start."""
+        return 0 if self._pace is None else self._pace.wait_ns(now_ns, self._pace.unit_ns, low=False)
+
+    def _refund(self, request: Request, now_ns: int) -> None:
+        """A start that was none goes back to the rate, as far as it would still feel it."""
+        if self._pace is not None:
+            self._pace.refund(now_ns, request.receipt, self._pace.unit_ns)
 
     def _expire(self, now_ns: int, news: News) -> None:
         while (request := self.line.expired(now_ns)) is not None:
@@ -266,7 +294,7 @@ class QueueRules:
 
     def _set_alarm(self, at_ns: int, news: News) -> None:
         """Let one of those who wait call when the rate allows the next start; any of them will do."""
-        if self._alarm is not None and self._alarm.state is WAITING:
+        if self._alarm is not None and self._alarm.state is WAITING and not is_gone(self._alarm.waker):
             return  # an alarm is never too late: what is given back allows a start at once
         self._alarm = self.line.first()
         if self._alarm is not None:

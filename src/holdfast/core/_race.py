@@ -3,6 +3,9 @@
 Everything after the start happens in callbacks of the event loop: a task that ended, a timer that fired. The caller
 waits on one future, and on nothing else: neither a loser that takes its time to be cancelled, nor one that refuses to
 be, can delay the winner. Such a *stray* is held on to, counted until it ends, and told of when it lingers.
+
+Callbacks run what users wrote: a classification, a listener, a budget. What those raise is the caller's to know, and
+ends the race as any end of it does; on the event loop it would be lost, and the caller wait for ever.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from holdfast.core.clock import NS_PER_SECOND
 from holdfast.core.deadline import CURRENT, remaining_ns
+from holdfast.core.demand import CURRENT as DEMAND
 from holdfast.core.events import HedgeLoserLeft, HedgeStarted, HedgeWon
 from holdfast.errors import DeadlineExceededError
 
@@ -100,6 +104,9 @@ class Race(Generic[R]):
         index = len(self._tasks)
         context = self._context.copy()
         context.run(INDEX.set, index)
+        demand = DEMAND.get()
+        if demand is not None:
+            context.run(DEMAND.set, demand.inner())  # each says for itself what it used
         task = self._loop.create_task(self._make(), context=context)
         self._tasks.append(task)
         task.add_done_callback(partial(self._ended, index), context=self._context)
@@ -133,6 +140,12 @@ class Race(Generic[R]):
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if not self._open or self._done.done():
             return
+        try:
+            self._settle(index, task, error)
+        except BaseException as trouble:  # noqa: BLE001  it is raised to the caller
+            self._fail(trouble)
+
+    def _settle(self, index: int, task: asyncio.Task[R], error: BaseException | None) -> None:
         if error is None:
             self._winner = index
             if index == 0:
@@ -150,6 +163,16 @@ class Race(Generic[R]):
                 first.add_note(f"The hedge {number} failed too: {type(other).__name__}: {other}")
             self._done.set_exception(first)
 
+    def _fail(self, trouble: BaseException) -> None:
+        """End the race with what a callback raised."""
+        if self._done.done():
+            return  # it was won, or lost, before that
+        if isinstance(trouble, StopIteration):  # a future cannot carry it, and would never be done
+            wrapped = RuntimeError("What decides about a hedge raised StopIteration.")
+            wrapped.__cause__ = trouble
+            trouble = wrapped
+        self._done.set_exception(trouble)
+
     def _out_of_time(self) -> None:
         self._done.set_exception(self._late_error())
 
@@ -159,13 +182,7 @@ class Race(Generic[R]):
         for timer in self._timers.values():
             timer.cancel()
         now = self._clock.now_ns()
-        original = self._tasks[0]
-        cut = not original.done()
-        ran = now - self._begun if self._ran is None else self._ran
-        failed = self._ran is None and not cut
-        self._hedge.ended(ran, failed=failed, cut=cut, winner=self._winner)
-        if self._winner and self._hedge.place.heard:
-            self._hedge.place.emit(HedgeWon, hedge=self._winner, waited_ns=now - self._begun)
+        cut = not self._tasks[0].done()
         for index, task in enumerate(self._tasks):
             if not task.done():
                 task.cancel()
@@ -175,6 +192,11 @@ class Race(Generic[R]):
         self._tasks.clear()
         self._errors.clear()
         del self._done
+        ran = now - self._begun if self._ran is None else self._ran
+        failed = self._ran is None and not cut
+        self._hedge.ended(ran, failed=failed, cut=cut, winner=self._winner)
+        if self._winner and self._hedge.place.heard:
+            self._hedge.place.emit(HedgeWon, hedge=self._winner, waited_ns=now - self._begun)
 
     def _call_later(self, ns: int, callback: Callable[[], None]) -> None:
         """A timer whose callback runs in the context of the call, whoever moves the clock."""
@@ -182,7 +204,10 @@ class Race(Generic[R]):
 
     def _fire(self, callback: Callable[[], None]) -> None:
         if self._open and not self._done.done():
-            self._context.run(callback)
+            try:
+                self._context.run(callback)
+            except BaseException as trouble:  # noqa: BLE001  it is raised to the caller
+                self._fail(trouble)
 
     def _cancel_timer(self, callback: Callable[[], None]) -> None:
         timer = self._timers.pop(callback, None)

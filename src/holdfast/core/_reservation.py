@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from holdfast.core._afterwards import now_or_later
 from holdfast.core._options import not_negative
 from holdfast.core.classify import classify
+from holdfast.errors import RejectedError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -43,15 +46,29 @@ class Reservation:
         settled: whether it is over: a later ``reconcile`` or ``cancel`` changes nothing.
     """
 
-    __slots__ = ("_limiter", "booking", "cost", "demand", "settled", "waited_ns")
+    __slots__ = ("_demand", "_limiter", "_mark", "booking", "cost", "settled", "waited_ns")
 
     def __init__(self, limiter: Settler, booking: object, cost: float, demand: Demand | None) -> None:
         self._limiter = limiter
         self.booking = booking
         self.cost = cost
-        self.demand = demand
+        self._demand = demand
+        self._mark = None if demand is None else demand.begin()
         self.settled = False
         self.waited_ns = 0
+
+    def outcome(self, fault: Fault | None) -> float | None:
+        """What a call that ended with ``fault`` is settled by; None when it was never made.
+
+        That is what its demand says was used since it was let in, or what was reserved when nobody said it. A call that
+        a policy further inside refused was not made either, unless it says what it used before.
+        """
+        if fault is not None and not fault.made:
+            return None
+        used = None if self._demand is None or self._mark is None else self._demand.since(self._mark)
+        if used is None and fault is not None and isinstance(fault.cause, RejectedError):
+            return None
+        return self.cost if used is None else used
 
     def reconcile(self, actual: float) -> float:
         """Settle by what the call really cost: the difference goes back to the limit, or is taken from it.
@@ -78,7 +95,10 @@ class Reservation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._limiter.leave(self, None if error is None else classify(error, clock=self._limiter.clock))
+        if error is None:
+            self._limiter.leave(self, None)
+        else:  # the collector may end a generator inside the block
+            now_or_later(partial(self._limiter.leave, self, classify(error, clock=self._limiter.clock)))
 
     async def __aenter__(self) -> Reservation:
         return self
@@ -86,4 +106,4 @@ class Reservation:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._limiter.leave(self, None if error is None else classify(error, clock=self._limiter.clock))
+        self.__exit__(kind, error, trace)

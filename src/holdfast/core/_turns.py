@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 
     from holdfast.core.clock import Clock
 
-__all__ = ["DROPPED", "HELD", "LEFT", "WAITING", "TaskWaker", "ThreadWaker", "Turn", "TurnOwner", "TurnState", "Waker"]
+__all__ = [
+    "DROPPED",
+    "HELD",
+    "LEFT",
+    "WAITING",
+    "Loops",
+    "TaskWaker",
+    "ThreadWaker",
+    "Turn",
+    "TurnOwner",
+    "TurnState",
+    "Waker",
+    "is_gone",
+]
 
 TurnT_contra = TypeVar("TurnT_contra", contravariant=True)
 
@@ -45,6 +58,11 @@ WAITING, HELD, LEFT, DROPPED = TurnState
 
 class Waker(Protocol):
     """Wakes whoever waits for a turn."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that the waiter lives on: once it is closed, nobody is there. None for a thread."""
+        ...
 
     def wake(self) -> bool:
         """Let the waiter look again; from any thread. False when it is gone and nobody will ever look."""
@@ -155,10 +173,43 @@ class Turn:
             self.owner.time_is_up(self)
 
 
+def is_gone(waker: Waker | None) -> bool:
+    """Whether nobody will ever look again; not so where nobody began to wait yet."""
+    return waker is not None and waker.loop is not None and waker.loop.is_closed()
+
+
+class Loops:
+    """The event loops that somebody in a line lives on, so that a line learns cheaply that some in it are gone.
+
+    A loop that is closed leaves its tasks as they are: they neither run nor end, and stand in line for ever. Whoever
+    owns a line asks here where the line matters, and looks through it only when a loop was closed. What is taken out
+    then must be kept alive until the owner's lock is released: with the last reference to such a task its coroutine is
+    closed, and leaves the line by itself, which takes that lock.
+    """
+
+    __slots__ = ("_loops",)
+
+    def __init__(self) -> None:
+        self._loops: set[asyncio.AbstractEventLoop] = set()
+
+    def add(self, waker: Waker) -> None:
+        """Somebody waits."""
+        if waker.loop is not None:
+            self._loops.add(waker.loop)
+
+    def lost(self) -> bool:
+        """Whether a loop was closed since this was asked last."""
+        closed = [loop for loop in self._loops if loop.is_closed()]
+        self._loops.difference_update(closed)
+        return bool(closed)
+
+
 class ThreadWaker:
     """Wakes a thread."""
 
     __slots__ = ("_event",)
+
+    loop = None
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -179,11 +230,11 @@ class ThreadWaker:
 class TaskWaker:
     """Wakes the task that made it, on its event loop and from any thread."""
 
-    __slots__ = ("_clock", "_future", "_loop", "_thread", "_woken")
+    __slots__ = ("_clock", "_future", "_thread", "_woken", "loop")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._future: asyncio.Future[bool] | None = None
         self._woken = False
@@ -194,9 +245,9 @@ class TaskWaker:
             if threading.get_ident() == self._thread:
                 self._end(woken=True)
             else:
-                self._loop.call_soon_threadsafe(self._wake)
+                self.loop.call_soon_threadsafe(self._wake)
         except RuntimeError:
-            if self._loop.is_closed():
+            if self.loop.is_closed():
                 return False
             raise
         return True
@@ -204,7 +255,7 @@ class TaskWaker:
     async def wait(self, ns: int | None) -> bool:
         """Wait for ``ns`` at most; False when nobody woke it before."""
         if not self._woken:
-            self._future = self._loop.create_future()
+            self._future = self.loop.create_future()
             timer = None if ns is None else self._clock.call_later_ns(ns, self._ring)
             try:
                 await self._future

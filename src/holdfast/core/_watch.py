@@ -13,6 +13,8 @@ import threading
 from asyncio import current_task
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from holdfast.core.clock import SYSTEM_CLOCK
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -143,7 +145,7 @@ class Watchdog:
         self._clock = clock
         self._lock = threading.Lock()
         self._watches: dict[asyncio.AbstractEventLoop, Watch] = {}
-        self.latest = Watch(clock, _NO_LOOP, _NO_LOOP)
+        self.latest = _NOWHERE
         """The watch that was used last: most programs have one loop, and this is the one. Compare its hook."""
 
     def here(self) -> Watch:
@@ -166,3 +168,4 @@ class Watchdog:
 
 
 _NO_LOOP: Any = object()
+_NOWHERE = Watch(SYSTEM_CLOCK, _NO_LOOP, _NO_LOOP)  # one for all: a watch refers to itself, and is only asked its hook

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from holdfast.core._admission import Admission
 from holdfast.core._gradient import AdaptiveLimitOptions, Gradient
-from holdfast.core._options import not_negative
+from holdfast.core._options import duration, options_by_name
 from holdfast.core._place import Place
+from holdfast.core._reconfigure import options_of
 from holdfast.core.clock import NS_PER_SECOND, Clock, to_ns
 from holdfast.core.events import Events, LimitChanged, LimitRejected
 from holdfast.core.faults import Fault, FaultKind
@@ -75,9 +76,10 @@ class LimitPermit:
 
     def took(self, seconds: float) -> None:
         """The call's latency as the caller measured it, 0 or more: to its first token, or for each token."""
-        self.latency_ns = to_ns(not_negative("seconds", seconds))
+        self.latency_ns = to_ns(duration("seconds", seconds, or_zero=True))
 
 
+@options_by_name
 class AdaptiveLimit:
     """A policy: at most as many calls at once as the dependency bears, found out from its latency.
 
@@ -174,7 +176,9 @@ class AdaptiveLimit:
         """Give the permit back and learn from how the call went; a permit that was given back stays so."""
         if fault is None:
             permit.mark()
-        dropped = fault is not None and fault.kind in _TOO_MUCH and not isinstance(fault.cause, RejectedError)
+        dropped = (
+            fault is not None and fault.kind in _TOO_MUCH and fault.made and not isinstance(fault.cause, RejectedError)
+        )
         latency_ns = permit.latency_ns if fault is None else None
         with self._lock:
             if permit.settled:
@@ -186,6 +190,19 @@ class AdaptiveLimit:
             limit, baseline_ns = self._gradient.limit, self._gradient.baseline_ns
         if limit != before and self._place.heard:
             self._place.emit(LimitChanged, call, limit=limit, previous=before, baseline_ns=round(baseline_ns))
+
+    def reconfigure(self, options: AdaptiveLimitOptions) -> None:
+        """Take these options from now on; the limit and the baseline that were found stay, within the new bounds.
+
+        Calls under way keep their permits; ``initial_limit`` has no effect any more.
+
+        Raises:
+            ConfigError: they are not an adaptive limit's.
+        """
+        options_of(AdaptiveLimitOptions, options)
+        with self._lock:
+            self.options = options
+            self._gradient.reconfigure(options)
 
     def snapshot(self) -> AdaptiveLimitSnapshot:
         """Its state now."""

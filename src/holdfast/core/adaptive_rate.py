@@ -17,11 +17,11 @@ What keeps it honest:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from holdfast.core._buckets import Booking, BucketLimiter, Permit, RateLimiterOptions, RateLimiterSnapshot, per_minute
+from holdfast.core._buckets import Booking, BucketLimiter, Permit, RateLimiterOptions, RateLimiterSnapshot, drains
 from holdfast.core._gcra import MINUTE_NS
-from holdfast.core._options import not_negative, positive, whole
+from holdfast.core._options import duration, not_negative, options_by_name, per_minute, positive, whole
 from holdfast.core.clock import to_ns
 from holdfast.core.events import RateAdjusted
 from holdfast.core.faults import FaultKind
@@ -54,7 +54,7 @@ class AdaptiveRateOptions(RateLimiterOptions):
 
     def __post_init__(self) -> None:
         super(AdaptiveRateOptions, self).__post_init__()  # `slots` makes the class anew: the short form finds the old
-        positive("min_per_minute", self.min_per_minute)
+        per_minute("min_per_minute", self.min_per_minute)
         per_minute("max_per_minute", self.max_per_minute)
         if not self.min_per_minute <= self.requests_per_minute <= self.max_per_minute:
             raise ConfigError(
@@ -62,6 +62,7 @@ class AdaptiveRateOptions(RateLimiterOptions):
                 self.requests_per_minute,
                 f"must be from min_per_minute ({self.min_per_minute:g}) to max_per_minute ({self.max_per_minute:g})",
             )
+        drains("burst", self.burst, self.min_per_minute)
         _share("raise_above", self.raise_above)
         _share("lower_below", self.lower_below)
         if self.lower_below > self.raise_above:
@@ -69,9 +70,13 @@ class AdaptiveRateOptions(RateLimiterOptions):
         positive("increase", self.increase)
         if positive("decrease", self.decrease) >= 1:
             raise ConfigError("decrease", self.decrease, "must be below 1: the rate is multiplied by it")
-        positive("period", self.period)
+        duration("period", self.period)
         whole("min_calls", self.min_calls, least=1)
-        not_negative("max_hold", self.max_hold)
+        duration("max_hold", self.max_hold, or_zero=True)
+
+
+def _tokens_each(options: AdaptiveRateOptions) -> float:
+    return 0.0 if options.tokens_per_minute is None else options.tokens_per_minute / options.requests_per_minute
 
 
 def _share(field: str, value: object) -> None:
@@ -95,6 +100,7 @@ class AdaptiveRateSnapshot(RateLimiterSnapshot):
     throttled: int
 
 
+@options_by_name
 class AdaptiveRate(BucketLimiter):
     """A policy: a :class:`~holdfast.core.rate_limiter.RateLimiter` that moves its rate with what the calls meet.
 
@@ -103,7 +109,7 @@ class AdaptiveRate(BucketLimiter):
 
     Args:
         requests_per_minute: the rate to begin with.
-        min_per_minute, max_per_minute: the floor and the ceiling, above 0.
+        min_per_minute, max_per_minute: the floor and the ceiling, from 0.000001 to 600 million.
         raise_above: the share of successes above which the rate grows, 0 to 1.
         lower_below: the share below which it is cut, 0 to ``raise_above``.
         increase: by how many requests a minute it grows, above 0.
@@ -116,6 +122,8 @@ class AdaptiveRate(BucketLimiter):
     """
 
     label: ClassVar[str] = "adaptive_rate"
+
+    options: AdaptiveRateOptions
 
     def __init__(
         self,
@@ -163,7 +171,7 @@ class AdaptiveRate(BucketLimiter):
             reservation_lease=reservation_lease,
         )
         self._rates = options
-        self._tokens_each = 0.0 if tokens_per_minute is None else tokens_per_minute / requests_per_minute
+        self._tokens_each = _tokens_each(options)
         self._cut_receipt = -(1 << 62)  # calls with a later one were let in since the last cut
         self._begun_ns: int | None = None
         self._successes = self._failures = 0
@@ -179,7 +187,9 @@ class AdaptiveRate(BucketLimiter):
         """Say how the call ended: None is a success. Settles the permit, and learns from it."""
         super().leave(permit, fault, call)
         throttled = fault is not None and fault.kind is FaultKind.THROTTLED
-        if fault is not None and (isinstance(fault.cause, RejectedError) or not (throttled or fault.weight > 0)):
+        if fault is not None and not (fault.made and (throttled or fault.weight > 0)):
+            return
+        if fault is not None and isinstance(fault.cause, RejectedError):
             return
         receipt = permit if isinstance(permit, int) else cast("Booking", permit.booking).receipt
         with self._lock:
@@ -193,6 +203,8 @@ class AdaptiveRate(BucketLimiter):
 
     def reset(self) -> None:
         """Go back to the rate that it began with, and forget everything that was charged and learned."""
+        with self._lock:
+            self._cut_receipt = max(self._cut_receipt, self._requests.receipt)  # what those still under way tell is old
         super().reset()
         with self._lock:
             news = self._move(self._now_ns(), self._rates.requests_per_minute, "reset")
@@ -200,6 +212,7 @@ class AdaptiveRate(BucketLimiter):
 
     def snapshot(self) -> AdaptiveRateSnapshot:
         """Everything about it, at one moment."""
+        self._drop_gone()
         with self._lock:
             return AdaptiveRateSnapshot(
                 **self._state(self._now_ns()),
@@ -209,6 +222,16 @@ class AdaptiveRate(BucketLimiter):
                 lowered=self._lowered,
                 throttled=self._throttled,
             )
+
+    def _take(self, now_ns: int, options: Any) -> None:  # noqa: ANN401
+        """Change the limits; the rate that was found stays, within the new floor and ceiling."""
+        super()._take(now_ns, options)
+        self._rates = options
+        self._tokens_each = _tokens_each(options)
+
+    def _rates_of(self, options: Any) -> tuple[float, float]:  # noqa: ANN401
+        rate = min(options.max_per_minute, max(options.min_per_minute, self.rate))
+        return rate, rate * _tokens_each(options)
 
     def _empty(self) -> None:
         super()._empty()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from holdfast.core._options import whole
-from holdfast.errors import RejectedError
+from holdfast.core._options import options_by_name, text, whole
+from holdfast.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 __all__ = ["ThreadBlocking"]
 
@@ -20,12 +22,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+@options_by_name
 class ThreadBlocking:
     """Runs functions that block on a bounded pool of threads.
 
-    A thread cannot be stopped. When a caller is cancelled, work that has not begun is dropped; work that runs is
-    abandoned: nobody waits for it, its result is thrown away, and it holds its thread to its end. Everything that is
-    waiting or running counts against ``max_waiting``, so abandoned work cannot pile up without limit.
+    A thread cannot be stopped. When a caller is cancelled, work that has not begun is dropped, with its function and
+    its arguments, and its place is free at once; work that runs is abandoned: nobody waits for it, its result is thrown
+    away, and it holds its thread to its end. At most ``max_workers`` pieces of work run, abandoned ones included, and
+    at most ``max_waiting`` wait, so neither can pile up.
 
     Args:
         max_workers: threads, 1 or more.
@@ -44,6 +48,10 @@ class ThreadBlocking:
         name: str = "holdfast",
     ) -> None:
         whole("max_waiting", max_waiting, least=0)
+        text("name", name)
+        kinds: object = dedicated
+        if kinds is not None and not isinstance(kinds, Mapping):
+            raise ConfigError("dedicated", kinds, "must be a mapping of kinds of work to numbers of threads")
         self._shared = _Pool(whole("max_workers", max_workers, least=1), max_waiting, name)
         self._dedicated = {
             kind: _Pool(whole(f"dedicated[{kind}]", workers, least=1), max_waiting, f"{name}-{kind}")
@@ -80,10 +88,15 @@ class _Pool:
 
     def __init__(self, workers: int, max_waiting: int, name: str) -> None:
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._workers = workers
         self._limit = workers + max_waiting
         self._lock = threading.Lock()
         self._closed = False
         self._pending: set[Future[Any]] = set()
+        # What waits is kept here, where it can be dropped: the executor would hold on to what was cancelled until one
+        # of its threads gets to it, which threads that are stuck never do.
+        self._waiting: dict[Future[Any], Callable[[], Any]] = {}  # in the order of its coming
+        self._busy: set[object] = set()  # one for each thread that takes work
 
     def submit(self, kind: str, work: Callable[[], T]) -> Future[T]:
         with self._lock:
@@ -93,10 +106,38 @@ class _Pool:
                 raise RejectedError(
                     f"{kind}: {self._limit} pieces of blocking work wait or run already; try again later."
                 )
-            future = self._executor.submit(work)
+            if len(self._busy) < self._workers:
+                self._begin()
+            future: Future[T] = Future()
             self._pending.add(future)
+            self._waiting[future] = work
         future.add_done_callback(self._done)
         return future
+
+    def _begin(self) -> None:
+        """Let one thread more take work; under the lock, so that it finds what it is begun for."""
+        turn = object()
+        self._busy.add(turn)
+        try:
+            self._executor.submit(self._take_turns, turn)
+        except RuntimeError:  # the interpreter ends, or the system has no thread left
+            self._busy.discard(turn)
+            raise
+
+    def _take_turns(self, turn: object) -> None:
+        """On a thread: do what waits, one after the other, until nothing does."""
+        for future, work in iter(partial(self._next, turn), None):
+            _run(future, work)
+            del future, work  # an error refers back to this frame, and would be kept alive by it
+
+    def _next(self, turn: object) -> tuple[Future[Any], Callable[[], Any]] | None:
+        with self._lock:
+            if turn not in self._busy:
+                return None  # the executor kept a turn whose thread it could not start
+            for future in self._waiting:
+                return future, self._waiting.pop(future)
+            self._busy.discard(turn)
+            return None
 
     def refuse(self) -> None:
         with self._lock:
@@ -113,6 +154,20 @@ class _Pool:
     def _done(self, future: Future[Any]) -> None:
         with self._lock:
             self._pending.discard(future)
+            self._waiting.pop(future, None)  # it was cancelled before its turn
+
+
+def _run(future: Future[Any], work: Callable[[], Any]) -> None:
+    """Do ``work`` for whoever waits for ``future``, unless nobody does any more."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001  it is raised to the caller
+        future.set_exception(error)
+        del future, work  # the error holds this frame, which must not hold the error
+    else:
+        future.set_result(result)
 
 
 async def _over(future: Future[Any]) -> None:

@@ -15,24 +15,27 @@ refused by an open one take no lock at all. The states themselves are in ``_brea
 
 from __future__ import annotations
 
-import random
 import threading
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from holdfast.core._admission import Admission
 from holdfast.core._breaker_machine import Machine, News, refusal
 from holdfast.core._breaker_probes import Permit
 from holdfast.core._breaker_windows import units
+from holdfast.core._chance import JITTER
+from holdfast.core._options import refuse_unknown
+from holdfast.core._place import check_doors
 from holdfast.core.breaker_options import CACHE, MODEL, VECTOR_STORE, BreakerOptions
 from holdfast.core.breaker_snapshot import BreakerSnapshot, BreakerState, RedFlag
 from holdfast.core.clock import NS_PER_SECOND, SYSTEM_CLOCK, Clock
 from holdfast.core.events import BreakerRejected, BreakerTransition, Events
 from holdfast.core.faults import Fault, FaultKind
 from holdfast.core.policy import CallRef, Shortcut, Site, Stamp, stamp
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, RejectedError
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
     from typing import Unpack
 
@@ -54,6 +57,7 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_KNOWN = tuple(each.name for each in fields(BreakerOptions))
 _OUTSIDE = Permit(0)  # of a call that a shadow breaker would have refused: its outcome says nothing
 
 
@@ -86,11 +90,14 @@ class CircuitBreaker:
         name: str = "",
         **changes: Unpack[BreakerChanges],
     ) -> None:
+        _check_options(options)
+        refuse_unknown("CircuitBreaker", changes, (*_KNOWN, "clock", "rng", "events", "name"))
+        check_doors(clock=clock, rng=rng, events=events, name=name)
         self.options = replace(options or BreakerOptions(), **changes)
         self._clock_given = clock
         self._clock: Clock = clock or SYSTEM_CLOCK
         self._rng_given = rng
-        self._rng = rng or random.Random()  # noqa: S311  jitter is no secret
+        self._rng = rng or JITTER
         self._events = events
         self._site: Site | None = None
         self._lock = threading.Lock()
@@ -100,6 +107,8 @@ class CircuitBreaker:
 
     def attach(self, site: Site) -> None:
         """Take over the pipeline's clock, rng, events and name, where none were given at construction.
+
+        By another clock it begins anew, but for being held open: times of the old one mean nothing by it.
 
         Raises:
             ConfigError: it is already part of a pipeline with another clock.
@@ -113,7 +122,7 @@ class CircuitBreaker:
                 return
             if self._clock_given is None and self._clock is not site.clock:
                 self._clock = site.clock
-                self._machine.since_ns = self._clock.now_ns()
+                self._machine.restart(self._clock.now_ns())
             self._rng = self._rng_given or site.rng
             self._events = self._events or site.events
             if not self._machine.name:
@@ -164,6 +173,27 @@ class CircuitBreaker:
         """Refuse every call until :meth:`reset`, on purpose: for the time of a maintenance; it counts as no opening."""
         with self._lock:
             news = self._machine.hold("isolated", self._clock.now_ns())
+        self._tell(news, None)
+
+    def reconfigure(self, options: BreakerOptions | None = None, **changes: Unpack[BreakerChanges]) -> None:
+        """Take other options from now on, while calls are under way.
+
+        The state, the permits that are out, an opening under way and the history stay. What was counted stays too,
+        unless it was counted over something else: another ``window``, ``window_calls``, ``window_seconds`` or
+        ``slow_call_duration`` begins to count anew. A closed breaker whose counts are too bad by the new options opens.
+
+        Args:
+            options: all of them; by default those that it has.
+            changes: single options by keyword; they win over ``options``.
+
+        Raises:
+            ConfigError: an option is unknown or out of its range: then nothing is changed.
+        """
+        _check_options(options)
+        refuse_unknown("CircuitBreaker", changes, _KNOWN)
+        with self._lock:
+            self.options = replace(options or self.options, **changes)
+            news = self._machine.reconfigure(self.options, self._clock.now_ns(), self._rng)
         self._tell(news, None)
 
     def allow_probe(self) -> bool:
@@ -237,11 +267,13 @@ class CircuitBreaker:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _weight(self, fault: Fault) -> float:
-        if fault.kind is FaultKind.CANCELLED:
+        """How much it says against the dependency; nothing, when the call was not made or a policy of ours refused."""
+        if fault.kind is FaultKind.CANCELLED or not fault.made or isinstance(fault.cause, RejectedError):
             return 0.0
-        if self.options.expected is None:
+        expected = self.options.expected
+        if expected is None:
             return fault.weight
-        return (fault.weight or 1.0) if fault.kind in self.options.expected else 0.0
+        return (fault.weight or 1.0) if fault.kind in expected else 0.0
 
     def _knock(self, call: CallRef | None) -> Permit:
         """Enter where the shortcut holds no permit."""
@@ -259,14 +291,14 @@ class CircuitBreaker:
             why = machine.held or machine.state.value
             state = machine.state
             wait_ns = machine.retry_after_ns(now)
+            shadow = self.options.shadow
         self._tell(news, call)
         if permit is not None:
             return permit
         if self._events is not None and listened:
             wait = None if wait_ns is None else wait_ns / NS_PER_SECOND
-            shadow = self.options.shadow
             self._events.emit(BreakerRejected(**self._stamp(call), state=state, retry_after=wait, shadow=shadow))
-        if self.options.shadow:
+        if shadow:
             return _OUTSIDE
         raise refusal(machine.name, why, wait_ns)
 
@@ -285,3 +317,8 @@ class CircuitBreaker:
     def _stamp(self, call: CallRef | None) -> Stamp:
         pipeline = "" if self._site is None else self._site.pipeline
         return stamp(self._clock, call, pipeline=pipeline, policy=self.label, dependency=self._machine.name)
+
+
+def _check_options(given: object) -> None:
+    if given is not None and not isinstance(given, BreakerOptions):
+        raise ConfigError("options", given, "must be BreakerOptions; single options are given by keyword")

@@ -7,9 +7,18 @@ from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Literal, TypeAlias, TypedDict, get_args
 
-from holdfast.core._options import at_least, not_negative, number, positive, whole
+from holdfast.core._options import (
+    at_least,
+    duration,
+    fault_kinds,
+    flag,
+    not_negative,
+    options_by_name,
+    positive,
+    whole,
+)
 from holdfast.core.clock import to_ns
-from holdfast.core.faults import FaultKind
+from holdfast.core.faults import FaultKind  # noqa: TC001
 from holdfast.errors import ConfigError
 
 __all__ = ["CACHE", "MODEL", "VECTOR_STORE", "BreakerChanges", "BreakerOptions", "Window"]
@@ -54,6 +63,7 @@ class BreakerChanges(TypedDict, total=False):
     shadow: bool
 
 
+@options_by_name
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerOptions:
     """When a breaker opens, how long it stays open, and how it finds back.
@@ -113,24 +123,24 @@ class BreakerOptions:
 
     def __post_init__(self) -> None:
         self._check_window()
-        positive("recovery_timeout", self.recovery_timeout)
+        duration("recovery_timeout", self.recovery_timeout)
         at_least("recovery_multiplier", self.recovery_multiplier, 1)
         if self.max_recovery_timeout is not None:
-            longest = number("max_recovery_timeout", self.max_recovery_timeout)
+            longest = duration("max_recovery_timeout", self.max_recovery_timeout)
             if longest < self.recovery_timeout:
                 rule = f"must be at least recovery_timeout ({self.recovery_timeout:g})"
                 raise ConfigError("max_recovery_timeout", longest, rule)
         if not_negative("recovery_jitter", self.recovery_jitter) >= 1:
             raise ConfigError("recovery_jitter", self.recovery_jitter, "must be below 1")
-        not_negative("healthy_period", self.healthy_period)
+        duration("healthy_period", self.healthy_period, or_zero=True)
         whole("success_threshold", self.success_threshold, least=1)
         whole("half_open_max_calls", self.half_open_max_calls, least=1)
-        positive("probe_lease", self.probe_lease)
-        not_negative("ramp_seconds", self.ramp_seconds)
+        duration("probe_lease", self.probe_lease)
+        duration("ramp_seconds", self.ramp_seconds, or_zero=True)
         _share("ramp_start", self.ramp_start)
-        if not isinstance(self.shadow, bool):
-            raise ConfigError("shadow", self.shadow, "must be True or False")
-        object.__setattr__(self, "expected", _kinds(self.expected))
+        flag("shadow", self.shadow)
+        if self.expected is not None:
+            object.__setattr__(self, "expected", fault_kinds("expected", self.expected))
 
     @property
     def longest_open_ns(self) -> int:
@@ -143,11 +153,11 @@ class BreakerOptions:
             raise ConfigError("window", self.window, f"must be one of {', '.join(get_args(Window))}")
         positive("failure_threshold", self.failure_threshold)
         whole("window_calls", self.window_calls, least=1)
-        positive("window_seconds", self.window_seconds)
+        duration("window_seconds", self.window_seconds)
         whole("minimum_calls", self.minimum_calls, least=1)
         _share("failure_rate", self.failure_rate)
         if self.slow_call_duration is not None:
-            positive("slow_call_duration", self.slow_call_duration)
+            duration("slow_call_duration", self.slow_call_duration)
         _share("slow_call_rate", self.slow_call_rate)
         defaults = {each.name: each.default for each in dataclass_fields(self)}
         for name, windows in _USED_WITH.items():
@@ -163,15 +173,6 @@ class BreakerOptions:
 def _share(field: str, value: object) -> None:
     if positive(field, value) > 1:
         raise ConfigError(field, value, "must be at most 1")
-
-
-def _kinds(given: Collection[FaultKind] | None) -> frozenset[FaultKind] | None:
-    if given is None:
-        return None
-    try:
-        return frozenset(FaultKind(kind) for kind in given)
-    except (TypeError, ValueError) as error:
-        raise ConfigError("expected", given, f"must be kinds of fault: {', '.join(FaultKind)}") from error
 
 
 MODEL = BreakerOptions(failure_threshold=5, recovery_timeout=30.0)

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from holdfast.core._admission import Admission
-from holdfast.core._options import positive, whole
+from holdfast.core._options import duration, options_by_name, whole
 from holdfast.core._place import Place
-from holdfast.core._turns import DROPPED, HELD, LEFT, WAITING, Turn, TurnOwner, TurnState, Waker
+from holdfast.core._reconfigure import options_of
+from holdfast.core._turns import DROPPED, HELD, LEFT, WAITING, Loops, Turn, TurnOwner, TurnState, Waker, is_gone
 from holdfast.core.clock import Clock, to_ns
 from holdfast.core.deadline import deadline_ns
 from holdfast.core.events import BulkheadRejected, Events
@@ -44,7 +45,7 @@ class BulkheadOptions:
         whole("max_concurrent", self.max_concurrent, least=1)
         whole("max_waiting", self.max_waiting, least=0)
         if self.max_wait is not None:
-            positive("max_wait", self.max_wait)
+            duration("max_wait", self.max_wait)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,7 @@ class BulkheadTurn(Turn):
         self.cut = False  # whether it is the context's deadline that ends the wait
 
 
+@options_by_name
 class Bulkhead:
     """A policy: at most ``max_concurrent`` calls at once.
 
@@ -113,6 +115,7 @@ class Bulkhead:
         self._lock = threading.Lock()
         self._inflight = 0
         self._line: OrderedDict[BulkheadTurn, None] = OrderedDict()
+        self._loops = Loops()
         self._rejected = 0
         self._abandoned = 0
 
@@ -156,6 +159,7 @@ class Bulkhead:
 
     def snapshot(self) -> BulkheadSnapshot:
         """Its state now."""
+        self._drop_gone()
         with self._lock:
             return BulkheadSnapshot(
                 max_concurrent=self.options.max_concurrent,
@@ -177,6 +181,8 @@ class Bulkhead:
         """
         turn = BulkheadTurn(self, call, HELD)
         late = False
+        if self._line:
+            self._drop_gone()
         with self._lock:
             if self._inflight < self.options.max_concurrent:
                 self._inflight += 1
@@ -219,26 +225,48 @@ class Bulkhead:
     def first_item(self, permit: BulkheadTurn) -> None:
         """Nothing: a stream holds its slot to the end."""
 
+    def reconfigure(self, options: BulkheadOptions) -> None:
+        """Take these options from now on.
+
+        More slots go to those in the line at once. Where there are fewer, calls under way keep theirs, and none is
+        given until enough of them ended. Who is in the line stays there, for as long as it was told.
+
+        Raises:
+            ConfigError: they are not a bulkhead's.
+        """
+        options_of(BulkheadOptions, options)
+        turns: list[BulkheadTurn] = []
+        with self._lock:
+            self.options = options
+            self._max_wait_ns = None if options.max_wait is None else to_ns(options.max_wait)
+            while self._line and self._inflight < options.max_concurrent:
+                self._inflight += 1
+                turn, _ = self._line.popitem(last=False)
+                turn.state = HELD
+                turns.append(turn)
+        for turn in turns:
+            self._wake(turn)
+
     # --- for the turns ----------------------------------------------------------------------------------------------
 
     def watch(self, turn: BulkheadTurn, waker: Waker) -> None:
         """Wake ``turn`` by ``waker`` from now on."""
         with self._lock:
             turn.waker = waker
+            self._loops.add(waker)
 
     def give_up(self, turn: BulkheadTurn) -> None:
         """Take ``turn`` out of the line; when it has a slot already, give that to the next."""
         following: BulkheadTurn | None = None
         with self._lock:
             if turn.state is WAITING:
-                del self._line[turn]
-                self._abandoned += 1
-            elif turn.state is HELD:
-                following = self._hand_on()
-                self._abandoned += 1
-            else:
+                self._abandon(turn)
+                return
+            if turn.state is not HELD:
                 return
             turn.state = LEFT
+            self._abandoned += 1
+            following = self._hand_on()
         self._wake(following)
 
     def time_is_up(self, turn: BulkheadTurn) -> None:
@@ -270,9 +298,24 @@ class Bulkhead:
         turn.due_ns = until if turn.cut else due
         return until is not None and until <= now
 
+    def _abandon(self, turn: BulkheadTurn) -> None:
+        """Take one out of the line that nobody waits for any more. Under the lock."""
+        del self._line[turn]
+        turn.state = LEFT
+        self._abandoned += 1
+
+    def _drop_gone(self) -> None:
+        """Take those out of the line whose event loop was closed."""
+        gone: list[BulkheadTurn] = []  # kept alive until the lock is released, see `Loops`
+        with self._lock:
+            if self._loops.lost():
+                gone += (turn for turn in self._line if is_gone(turn.waker))
+                for turn in gone:
+                    self._abandon(turn)
+
     def _hand_on(self) -> BulkheadTurn | None:
         """Give a slot that became free to the first in the line, or keep it. Under the lock."""
-        if self._line:
+        if self._line and self._inflight <= self.options.max_concurrent:
             turn, _ = self._line.popitem(last=False)
             turn.state = HELD
             return turn
@@ -281,7 +324,9 @@ class Bulkhead:
 
     def _wake(self, turn: BulkheadTurn | None) -> None:
         """Tell ``turn`` that it has a slot; when nobody is there to hear it, the next."""
+        gone: list[BulkheadTurn] = []  # kept alive until the lock is released, see `Loops`
         while turn is not None and turn.waker is not None and not turn.waker.wake():
+            gone.append(turn)
             with self._lock:
                 if turn.state is not HELD:
                     return

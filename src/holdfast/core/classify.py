@@ -18,6 +18,7 @@ from holdfast.core._fault_tables import (
     ANY_PROVIDER,
     BY_ERRNO,
     BY_MONGO,
+    BY_REFUSAL,
     BY_SQLITE,
     BY_STATUS,
     BY_TYPE,
@@ -49,7 +50,8 @@ def classify(exc: BaseException, *, clock: Clock = SYSTEM_CLOCK, provider: str |
     Raises:
         ConfigError: the provider is unknown.
     """
-    if provider is not None and provider not in PROVIDERS:
+    given: object = provider
+    if given is not None and (not isinstance(given, str) or given not in PROVIDERS):
         raise ConfigError("provider", provider, f"must be one of {', '.join(PROVIDERS)}")
     return _classify(exc, clock, ANY_PROVIDER if provider is None else PROVIDERS[provider], _MAX_CAUSES)
 
@@ -57,11 +59,11 @@ def classify(exc: BaseException, *, clock: Clock = SYSTEM_CLOCK, provider: str |
 def _classify(exc: BaseException, clock: Clock, provider: Provider, depth: int) -> Fault:
     if isinstance(exc, UnacceptableResultError) and isinstance(exc.fault, Fault):
         return replace(exc.fault, cause=exc)
-    if isinstance(exc, RejectedError):
+    if isinstance(exc, RejectedError):  # nothing was sent, so it says nothing of the dependency
         return Fault(
-            kind=FaultKind.OVERLOADED,
+            kind=next(kind for refusal, kind in BY_REFUSAL.items() if isinstance(exc, refusal)),
             transient=False,
-            weight=WEIGHTS[FaultKind.OVERLOADED],
+            weight=0.0,
             retry_after=exc.retry_after,
             safe_to_replay=True,
             cause=exc,
@@ -70,11 +72,12 @@ def _classify(exc: BaseException, clock: Clock, provider: Provider, depth: int) 
     retry_after = _retry_after(headers, clock) if headers is not None else None
     verdict = _by_content(exc, provider, retry_after) or _by_type(exc)
     inner = _inner(exc)
+    weight: float | None = None
     if inner is not None and depth > 0 and (verdict is None or verdict.kind is FaultKind.CONNECT):
         # An unknown wrapper, or a "connection error" that does not say whether anything was sent: ask the cause.
         below = _classify(inner, clock, provider, depth - 1)
         if verdict is None:
-            verdict = Verdict(below.kind, below.transient, below.safe_to_replay)
+            verdict, weight = Verdict(below.kind, below.transient, below.safe_to_replay), below.weight
             retry_after = below.retry_after if retry_after is None else retry_after
         elif below.kind in {FaultKind.CONNECT, FaultKind.TIMEOUT}:
             verdict = verdict._replace(safe=verdict.safe or below.safe_to_replay)
@@ -89,7 +92,7 @@ def _classify(exc: BaseException, clock: Clock, provider: Provider, depth: int) 
     return Fault(
         kind=verdict.kind,
         transient=transient,
-        weight=WEIGHTS[verdict.kind],
+        weight=WEIGHTS[verdict.kind] if weight is None else weight,
         retry_after=retry_after,
         safe_to_replay=verdict.safe,
         cause=exc,

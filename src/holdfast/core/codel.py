@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from holdfast.core._options import positive
+from holdfast.core._options import duration, flag, options_by_name
 from holdfast.core.clock import to_ns
 from holdfast.errors import ConfigError
 
 __all__ = ["CoDel", "CoDelState"]
 
 
+@options_by_name
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoDel:
     """When a request queue drops what waits although nothing has expired.
@@ -36,9 +37,10 @@ class CoDel:
     newest_first: bool = False
 
     def __post_init__(self) -> None:
-        positive("interval", self.interval)
-        if positive("target", self.target) >= self.interval:
+        duration("interval", self.interval)
+        if duration("target", self.target) >= self.interval:
             raise ConfigError("target", self.target, f"must be below interval={self.interval:g}")
+        flag("newest_first", self.newest_first)
 
 
 class CoDelState:

@@ -6,13 +6,14 @@ Tasks and :class:`~holdfast.core.blocking.ThreadBlocking` inherit it with the co
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from holdfast.core._alone import Alone
-from holdfast.core._options import positive
+from holdfast.core._options import duration, options_by_name
 from holdfast.core.clock import SYSTEM_CLOCK, Clock, to_ns
 
 if TYPE_CHECKING:
@@ -22,7 +23,14 @@ __all__ = ["Deadline", "deadline_ns", "deadline_scope", "remaining_ns"]
 
 CURRENT: ContextVar[int | None] = ContextVar("holdfast_deadline_ns", default=None)
 
+_Entry: TypeAlias = "tuple[deadline_scope, Token[int | None], _Entry | None]"
 
+_ENTRIES: ContextVar[_Entry | None] = ContextVar("holdfast_deadline_entries", default=None)
+"""The scopes that are entered in this context, from the inside out. They are kept here and not in the scope, which
+several contexts may have entered."""
+
+
+@options_by_name
 @dataclass(frozen=True, kw_only=True)
 class Deadline(Alone):
     """A policy: the whole call, with its retries, waits and fallbacks, ends after ``seconds``.
@@ -39,7 +47,7 @@ class Deadline(Alone):
     seconds: float
 
     def __post_init__(self) -> None:
-        positive("seconds", self.seconds)
+        duration("seconds", self.seconds)
 
     @cached_property
     def ns(self) -> int:
@@ -47,36 +55,52 @@ class Deadline(Alone):
         return to_ns(self.seconds)
 
 
+def restore(token: Token[int | None]) -> None:
+    """Give the context back what it held before ``token``.
+
+    Where a coroutine or a generator is closed in another context than the one it ran in, nothing was set, and nothing
+    is to be given back.
+    """
+    with suppress(ValueError):
+        CURRENT.reset(token)
+
+
 class deadline_scope:  # noqa: N801  a context manager, used like a function
     """``with deadline_scope(30):`` everything inside ends within 30 seconds, as far as it looks at its deadline.
 
     It sets the context's deadline and cancels nothing by itself: pipelines inside bound their attempts and sleeps by
-    it. Entering gives the deadline that holds, in the clock's nanoseconds.
+    it. Entering gives the deadline that holds, in the clock's nanoseconds. One object may be entered any number of
+    times, also in itself and by several tasks or threads at once; each entry counts anew.
 
     Args:
-        seconds: 0 or above is counted from now; an enclosing deadline that ends earlier wins.
+        seconds: 0 or above is counted from now, and 0 has passed already; an enclosing deadline that ends earlier wins.
         clock: the clock that everything inside uses, too.
+
+    Raises:
+        ConfigError: ``seconds`` is no such number.
     """
 
-    __slots__ = ("_clock", "_ns", "_tokens")
+    __slots__ = ("_clock", "_ns")
 
     def __init__(self, seconds: float, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self._ns = to_ns(seconds)
+        self._ns = to_ns(duration("seconds", seconds, or_zero=True))
         self._clock = clock
-        self._tokens: list[Token[int | None]] = []
 
     def __enter__(self) -> int:
         until = self._clock.now_ns() + self._ns
         outer = CURRENT.get()
         if outer is not None and outer < until:
             until = outer
-        self._tokens.append(CURRENT.set(until))
+        _ENTRIES.set((self, CURRENT.set(until), _ENTRIES.get()))
         return until
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        CURRENT.reset(self._tokens.pop())
+        entry = _ENTRIES.get()
+        if entry is not None and entry[0] is self:
+            restore(entry[1])
+            _ENTRIES.set(entry[2])
 
 
 def deadline_ns() -> int | None:

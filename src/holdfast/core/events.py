@@ -15,6 +15,9 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from holdfast.core._options import text
+from holdfast.errors import ConfigError
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -509,7 +512,16 @@ class Events:
         Args:
             callback: a plain, quick function; it runs in the thread or task that caused the event.
             types: the events it wants, subclasses included; none means all.
+
+        Raises:
+            ConfigError: that is no function, or those are no classes of events.
         """
+        if not callable(callback):
+            raise ConfigError("callback", callback, "must be a function of one event")
+        wanted: tuple[object, ...] = types
+        for each in wanted:
+            if not isinstance(each, type) or not issubclass(each, Event):
+                raise ConfigError("types", each, "must be classes of events")
         registration = _Registration(callback, types or (Event,))
         with self._lock:
             self._set((*self._listeners, registration))
@@ -566,7 +578,7 @@ class correlation_scope:  # noqa: N801  a context manager, used like a function
     __slots__ = ("_id", "_tokens")
 
     def __init__(self, correlation_id: str, /) -> None:
-        self._id = correlation_id
+        self._id = text("correlation_id", correlation_id)
         self._tokens: list[Token[str]] = []
 
     def __enter__(self) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from holdfast.core._alone import Alone
+from holdfast.core._options import fault_kinds, options_by_name
 from holdfast.core.faults import Fault, FaultKind
 from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["FALLBACK_KINDS", "Fallback"]
 
@@ -17,6 +19,7 @@ FALLBACK_KINDS = frozenset(FaultKind) - {FaultKind.BUG, FaultKind.CANCELLED, Fau
 """What an alternative may help against: all but a bug, a cancellation, and a request that is wrong everywhere."""
 
 
+@options_by_name
 class Fallback(Alone):
     """A policy: when the call fails, the alternatives are asked in order, with the same arguments.
 
@@ -37,6 +40,9 @@ class Fallback(Alone):
         *,
         kinds: Iterable[FaultKind] = FALLBACK_KINDS,
     ) -> None:
+        given: object = alternatives
+        if not callable(given) and (not isinstance(given, Iterable) or isinstance(given, str | bytes)):
+            raise ConfigError("alternatives", given, "must be a function, or a sequence of functions")
         chain = (alternatives,) if callable(alternatives) else tuple(alternatives)
         if not chain:
             raise ConfigError("alternatives", alternatives, "must name at least one function")
@@ -44,7 +50,7 @@ class Fallback(Alone):
             if not callable(each):
                 raise ConfigError("alternatives", each, "must be a function: wrap a constant as `lambda *_: constant`")
         self.alternatives: tuple[Callable[..., Any], ...] = chain
-        self.kinds = frozenset(FaultKind(kind) for kind in kinds)
+        self.kinds = fault_kinds("kinds", kinds)
 
     def decide(self, fault: Fault, remaining_ns: int | None) -> bool:
         """Whether to ask the alternatives after ``fault``, with ``remaining_ns`` left until the deadline."""

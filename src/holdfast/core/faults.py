@@ -82,6 +82,8 @@ class Fault:
         safe_to_replay: whether the dependency certainly did nothing, so that even a call that must not run twice may
             be made again.
         cause: the exception.
+        made: whether the call was made at all. False for a permit that is left although the function was never called
+            (a gate further in refused, the deadline passed before): a gate that charges gives everything back.
     """
 
     kind: FaultKind
@@ -90,8 +92,14 @@ class Fault:
     retry_after: float | None = None
     safe_to_replay: bool = False
     cause: BaseException | None = None
+    made: bool = True
 
 
-def hand_back(error: BaseException) -> Fault:
-    """The fault that gives a gate its permit back and counts neither way."""
-    return Fault(kind=FaultKind.CANCELLED, transient=False, weight=0.0, cause=error)
+def hand_back(error: BaseException, *, made: bool = False) -> Fault:
+    """The fault that gives a gate its permit back and counts neither way.
+
+    Args:
+        error: why.
+        made: whether the call was made, as when the consumer of a stream closes it.
+    """
+    return Fault(kind=FaultKind.CANCELLED, transient=False, weight=0.0, cause=error, made=made)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeAlias, 
 
 from holdfast.core._functions import is_async
 from holdfast.core._latencies import LatencyWindow
-from holdfast.core._options import not_negative, number, whole
+from holdfast.core._options import duration, function, not_negative, number, options_by_name, retry_budget, whole
 from holdfast.core._place import Place
 from holdfast.core._race import INDEX, Race, Stray
 from holdfast.core.classify import classify as default_classify
@@ -91,11 +91,11 @@ class HedgeOptions:
     max_strays: int = 100
 
     def __post_init__(self) -> None:
-        if self.delay not in {"percentile", "on_failure"}:
+        if self.delay not in ("percentile", "on_failure"):  # no set: it could not be asked for a list
             try:
-                not_negative("delay", self.delay)
-            except ConfigError:
-                rule = 'must be seconds from 0, "percentile" or "on_failure"'
+                duration("delay", self.delay, or_zero=True)
+            except ConfigError as refused:
+                rule = f'must be seconds, "percentile" or "on_failure"; a number {refused.rule}'
                 raise ConfigError("delay", self.delay, rule) from None
         if not 0 < number("percentile", self.percentile) < 100:
             raise ConfigError("percentile", self.percentile, "must be above 0 and below 100")
@@ -103,7 +103,7 @@ class HedgeOptions:
         if whole("min_samples", self.min_samples, least=1) > self.window:
             raise ConfigError("min_samples", self.min_samples, f"must be at most window ({self.window})")
         if self.warm_up_delay is not None:
-            not_negative("warm_up_delay", self.warm_up_delay)
+            duration("warm_up_delay", self.warm_up_delay, or_zero=True)
         whole("max_hedges", self.max_hedges, least=1)
         if self.max_share is not None and not_negative("max_share", self.max_share) > self.max_hedges:
             raise ConfigError("max_share", self.max_share, f"must be at most max_hedges ({self.max_hedges})")
@@ -132,6 +132,7 @@ class HedgeSnapshot:
     strays: int
 
 
+@options_by_name
 class Hedge:
     """A policy: a call that is slow is made again, and the first success wins; the losers are cancelled.
 
@@ -189,6 +190,8 @@ class Hedge:
             max_share=max_share,
             max_strays=max_strays,
         )
+        retry_budget("budget", budget)
+        function("classify", classify)
         self.budget = budget
         self.classify = classify or default_classify
         self.place = Place(self.label, clock=clock, events=events, name=name)
@@ -198,6 +201,22 @@ class Hedge:
         self._credit = 0.0 if max_share is None else min(1.0, max_share * _BURST)
         self._calls = self._hedges = self._won = 0
         self._refused: dict[HedgeRefusal, int] = {}
+
+    def reconfigure(self, options: HedgeOptions) -> None:
+        """Take other options from the next decision on, for calls under way too.
+
+        Latencies that were measured stay, unless ``window`` is another one.
+
+        Raises:
+            ConfigError: ``options`` are no :class:`HedgeOptions`.
+        """
+        given: object = options
+        if not isinstance(given, HedgeOptions):
+            raise ConfigError("options", given, "must be HedgeOptions")
+        with self._lock:
+            if options.window != self.options.window:
+                self._latencies = LatencyWindow(options.window)
+            self.options = options
 
     def attach(self, site: Site) -> None:
         """Take over the pipeline's clock, events and name, where none were given at construction.

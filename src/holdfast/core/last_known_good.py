@@ -15,7 +15,7 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeAlias, TypeVar, cast, overload
 
 from holdfast.core._functions import call_key, checked_result, is_async
-from holdfast.core._options import not_negative, positive, whole
+from holdfast.core._options import duration, fault_kinds, flag, function, options_by_name, whole
 from holdfast.core._place import Place
 from holdfast.core.classify import classify as default_classify
 from holdfast.core.clock import NS_PER_SECOND, to_ns
@@ -72,11 +72,11 @@ class LastKnownGoodOptions:
     kinds: frozenset[FaultKind] = FALLBACK_KINDS
 
     def __post_init__(self) -> None:
-        positive("max_age", self.max_age)
-        if not_negative("stale_after", self.stale_after) > self.max_age:
+        duration("max_age", self.max_age)
+        if duration("stale_after", self.stale_after, or_zero=True) > self.max_age:
             raise ConfigError("stale_after", self.stale_after, f"must be at most max_age ({self.max_age:g})")
         whole("max_entries", self.max_entries, least=1)
-        if FaultKind.CANCELLED in self.kinds:
+        if FaultKind.CANCELLED in fault_kinds("kinds", self.kinds):
             raise ConfigError("kinds", "cancelled", "must not be there: who gave up wants no older result either")
 
 
@@ -98,6 +98,7 @@ class LastKnownGoodSnapshot:
     expired: int
 
 
+@options_by_name
 class LastKnownGood:
     """A policy: remember the last good result of each call, and give it when the call fails.
 
@@ -138,14 +139,13 @@ class LastKnownGood:
         events: Events | None = None,
         name: str = "",
     ) -> None:
-        for field, value in (("key", key), ("keep", keep), ("give", give)):
-            if value is not None and not callable(value):
-                raise ConfigError(field, value, "must be a function")
+        for field, value in (("key", key), ("keep", keep), ("give", give), ("classify", classify)):
+            function(field, value)
         self.options = LastKnownGoodOptions(
             max_age=max_age,
             stale_after=stale_after,
             max_entries=max_entries,
-            kinds=frozenset(FaultKind(kind) for kind in kinds),
+            kinds=fault_kinds("kinds", kinds),
         )
         self._key = key
         self._keep = keep or _is_something
@@ -155,7 +155,7 @@ class LastKnownGood:
         self._max_age_ns = to_ns(max_age)
         self._lock = threading.Lock()
         self._entries: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()  # the result, and when it was kept
-        self._enabled = enabled
+        self._enabled = flag("enabled", enabled)
         self._kept = self._given = self._missing = self._expired = 0
 
     def attach(self, site: Site) -> None:
@@ -174,6 +174,7 @@ class LastKnownGood:
 
     @enabled.setter
     def enabled(self, enabled: bool) -> None:
+        flag("enabled", enabled)
         with self._lock:
             self._enabled = enabled
             if not enabled:

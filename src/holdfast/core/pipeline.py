@@ -16,39 +16,42 @@ import functools
 import inspect
 import itertools
 import operator
-import random
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum, auto
 from types import CodeType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
+from holdfast.core._attempts import Attempts
+from holdfast.core._chance import JITTER
+from holdfast.core._changes import named, planned
 from holdfast.core._drive import bind_async, bind_hedge, bind_sync
 from holdfast.core._drive_streams import as_async_stream, as_stream, bind_agen, bind_gen
-from holdfast.core._flight import Attempts
-from holdfast.core._plan import Plan, Policy, check_order, fold, worst_case
+from holdfast.core._functions import check_function
+from holdfast.core._options import flag, function, options_by_name, text
+from holdfast.core._place import check_clock, check_doors
+from holdfast.core._plan import Plan, Policy, check_order, check_together, fold, worst_case
 from holdfast.core.breaker import BreakerSnapshot
 from holdfast.core.classify import classify as default_classify
 from holdfast.core.clock import SYSTEM_CLOCK, Clock
-from holdfast.core.deadline import Deadline
 from holdfast.core.events import Events
-from holdfast.core.fallback import Fallback
 from holdfast.core.hedge import Hedge
 from holdfast.core.policy import Gate, Site
 from holdfast.core.request_queue import RequestQueue
-from holdfast.core.retry import Retry
-from holdfast.core.timeout import Timeout
 from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 
     from holdfast.core._limits import Fn
+    from holdfast.core.deadline import Deadline
+    from holdfast.core.fallback import Fallback
     from holdfast.core.faults import Fault
+    from holdfast.core.retry import Retry
+    from holdfast.core.timeout import Timeout
 
 __all__ = ["Pipeline", "PipelineDescription", "PipelineSnapshot", "Policy"]
-
-_CHANGEABLE: Mapping[str, type] = {"deadline": Deadline, "fallback": Fallback, "retry": Retry, "timeout": Timeout}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -94,6 +97,7 @@ class PipelineSnapshot:
         return next((each for each in self.policies.values() if isinstance(each, BreakerSnapshot)), None)
 
 
+@options_by_name
 class Pipeline:
     """Policies, from the outermost to the innermost, around every call of one dependency.
 
@@ -103,7 +107,7 @@ class Pipeline:
         name: the pipeline's name in events, metrics and logs, e.g. ``"store:sqlite"``.
         dependency: the dependency's name where it is not the pipeline's.
         clock: the source of time.
-        rng: the source of jitter.
+        rng: the source of jitter; by default the library's own, which forked processes do not share.
         events: the hub that hears what happens; by default one of its own (:attr:`events`).
         classify: tells what an exception means; by default :func:`holdfast.core.classify.classify`.
         allow_order: accept an order that would be refused; the policies then nest as they are listed.
@@ -123,16 +127,21 @@ class Pipeline:
         classify: Callable[[BaseException], Fault] | None = None,
         allow_order: bool = False,
     ) -> None:
+        check_clock(clock)
+        check_doors(clock=None, rng=rng, events=events, name=name)
+        text("dependency", name if dependency is None else dependency)
+        function("classify", classify)
         plans = fold(policies)
-        if not allow_order:
+        if not flag("allow_order", allow_order):
             check_order(policies)
+        check_together(policies)
         self.policies = policies
         self.events = Events() if events is None else events
         self._site = Site(
             pipeline=name,
             dependency=name if dependency is None else dependency,
             clock=clock,
-            rng=random.Random() if rng is None else rng,  # noqa: S311  jitter is no secret
+            rng=JITTER if rng is None else rng,
             events=self.events,
         )
         self._classify = classify or functools.partial(default_classify, clock=clock)
@@ -143,6 +152,7 @@ class Pipeline:
         self._plans = plans
         self._layers = self._make_layers(plans)
         self._lock = threading.Lock()
+        self._changing = threading.RLock()
         self._callers: dict[_Kind, Fn] = {}
         self._kinds: set[_Kind] = set()  # what was bound: alternatives that come later must fit, too
 
@@ -196,38 +206,46 @@ class Pipeline:
             return functools.update_wrapper(self._bind(_Kind.AGEN, as_async_stream(fn), skip=0), fn)
         return self(fn)
 
-    def reconfigure(self, *policies: Deadline | Fallback | Retry | Timeout) -> None:
-        """Give policies of this pipeline other options, for the next call on; functions that are decorated follow.
+    def reconfigure(self, *policies: Deadline | Fallback | Retry | Timeout, **changes: Any) -> None:  # noqa: ANN401
+        """Give policies of this pipeline other options while calls are under way; functions that are decorated follow.
 
-        Nothing else changes: permits of calls under way, the states of gates and the order stay. A call under way uses
-        the new options for its next decision, and the time limits that it began with. Gates have a ``reconfigure`` of
-        their own where they can be changed.
+            guard.reconfigure(retry={"max_retries": 0}, circuit_breaker={"failure_threshold": 3})
+            guard.reconfigure(Timeout(seconds=5))
+
+        Everything is checked first: all of it is done, or nothing. The order stays, and so do the states of the gates
+        and the permits that are out. A call under way uses the new options for its next decision, and keeps the time
+        limits that it began with. What each gate does with what it has counted is said by its own ``reconfigure``.
+
+        Args:
+            policies: each takes the place of the pipeline's one policy of its sort.
+            changes: by the policy's name in :meth:`snapshot` and :meth:`describe` (``circuit_breaker``, a second one is
+                ``circuit_breaker.2``): a mapping of single options to their values, or the whole options as an object.
 
         Raises:
-            ConfigError: the pipeline has no such policy, or several: then nothing is changed.
+            ConfigError: there is no such policy or option, a value is out of its range, or policies would contradict
+                each other.
         """
+        with self._changing:  # for one change after the other; what the gates tell of theirs is heard inside
+            change = planned(self.policies, policies, changes)
+            check_together(change.policies)
+            change.check_lines()
+            plans = fold(change.policies)
+            self._make_layers(plans)  # whoever would refuse later does it now
+            before = self._plans, self.policies
+            self._take(plans, change.policies)
+            try:
+                change.apply()
+            except BaseException:
+                self._take(*before)
+                raise
+
+    def _take(self, plans: list[Plan], policies: tuple[Policy, ...]) -> None:
         with self._lock:
-            plans = [replace(plan) for plan in self._plans]
-            for policy in policies:
-                name = next((name for name, kind in _CHANGEABLE.items() if isinstance(policy, kind)), None)
-                holders = [plan for plan in plans if name is not None and getattr(plan, name) is not None]
-                if name is None or len(holders) != 1:
-                    rule = f"must be one of the policies that this pipeline has once: {', '.join(self._changeable())}"
-                    raise ConfigError("policies", policy, rule)
-                setattr(holders[0], name, policy)
             for kind, plan in itertools.product(self._kinds, plans):
                 _check_alternatives(kind, plan.fallback)
             for layer, plan in zip(self._layers, plans, strict=True):
                 layer.apply(plan.deadline, plan.fallback, plan.retry, plan.timeout)
-            self._plans = plans
-            held = [getattr(plan, name) for plan in plans for name in _CHANGEABLE if getattr(plan, name) is not None]
-            kept = iter(held)
-            self.policies = tuple(
-                next(kept) if isinstance(policy, tuple(_CHANGEABLE.values())) else policy for policy in self.policies
-            )
-
-    def _changeable(self) -> list[str]:
-        return [name for name in _CHANGEABLE if sum(getattr(plan, name) is not None for plan in self._plans) == 1]
+            self._plans, self.policies = plans, policies
 
     def describe(self) -> PipelineDescription:
         """The order, and the most calls and seconds that one call can cost."""
@@ -237,10 +255,7 @@ class Pipeline:
 
     def snapshot(self) -> PipelineSnapshot:
         """The state of its gates now."""
-        states: dict[str, object] = {}
-        for gate in self._gates:
-            count = sum(each.partition(".")[0] == gate.label for each in states)
-            states[gate.label if count == 0 else f"{gate.label}.{count + 1}"] = gate.snapshot()
+        states = {name: gate.snapshot() for name, gate in named(self._gates).items()}
         return PipelineSnapshot(name=self.name, dependency=self.dependency, policies=states)
 
     def __repr__(self) -> str:
@@ -260,16 +275,17 @@ class Pipeline:
 
     def _bind(self, kind: _Kind, fn: Fn, *, skip: int) -> Fn:
         """``fn`` inside all layers, the innermost first."""
-        self._kinds.add(kind)
-        bound = fn
-        for layer in reversed(self._layers):
-            _check_alternatives(kind, layer.fallback)
-            if layer.hedge is not None:
-                if kind is not _Kind.ASYNC:
-                    layer.hedge(fn)  # it says why it cannot
-                bound = bind_hedge(layer.hedge, bound)
-            bound = _DRIVERS[kind](layer, bound, skip)
-        return bound
+        with self._lock:
+            bound = fn
+            for layer in reversed(self._layers):
+                _check_alternatives(kind, layer.fallback)
+                if layer.hedge is not None:
+                    if kind is not _Kind.ASYNC:
+                        layer.hedge(fn)  # it says why it cannot
+                    bound = bind_hedge(layer.hedge, bound)
+                bound = _DRIVERS[kind](layer, bound, skip)
+            self._kinds.add(kind)
+            return bound
 
 
 class _Kind(IntEnum):
@@ -304,14 +320,7 @@ def _kind(fn: Any) -> _Kind:  # noqa: ANN401  anything: that is what is found ou
     code = getattr(fn, "__code__", None)
     if code.__class__ is CodeType and inspect.isroutine(fn):
         return _BY_FLAG[code.co_flags & _FLAGS]  # the quick way, for `call`
-    if inspect.isclass(fn):
-        raise ConfigError("fn", fn, "is a class: guard the function or method that makes the call")
-    if inspect.isawaitable(fn):
-        if inspect.iscoroutine(fn):
-            fn.close()
-        raise ConfigError("fn", fn, "is already a coroutine: pass the function and its arguments, without calling it")
-    if not callable(fn):
-        raise ConfigError("fn", fn, "is not a function")
+    check_function(fn)
     while isinstance(fn, functools.partial):
         fn = fn.func
     for each in (fn, type(fn).__call__):

@@ -29,11 +29,13 @@ __all__ = [
     "Gate",
     "GateStack",
     "HasShortcut",
+    "Reconfigurable",
     "Shortcut",
     "Site",
     "Stamp",
     "Wait",
     "Waiter",
+    "leave_despite",
     "shortcut_of",
     "stamp",
 ]
@@ -104,11 +106,28 @@ class Gate(Protocol):
         ...
 
     def leave(self, permit: Any, fault: Fault | None = None, call: CallRef | None = None) -> None:  # noqa: ANN401
-        """Settle the permit: None is a success; a fault of kind ``cancelled`` gives it back and counts neither way."""
+        """Settle the permit: None is a success; a fault of kind ``cancelled`` gives it back and counts neither way.
+
+        With a fault whose ``made`` is False the call was never made: what was charged for it is given back, too.
+        """
         ...
 
     def snapshot(self) -> object:
         """Its state now, as a frozen dataclass."""
+        ...
+
+
+@runtime_checkable
+class Reconfigurable(Gate, Protocol):
+    """A gate whose options may change while it is in use."""
+
+    @property
+    def options(self) -> Any:  # noqa: ANN401  each gate has its own class of options
+        """What holds now."""
+        ...
+
+    def reconfigure(self, options: Any) -> None:  # noqa: ANN401
+        """Take these options from now on; permits that are out keep counting."""
         ...
 
 
@@ -209,11 +228,25 @@ class GateStack:
             for gate in self._gates:
                 permits.append((gate, gate.enter(call)))  # noqa: PERF401  what was entered must be known when one refuses
         except BaseException as error:
-            self.leave(permits, hand_back(error), call)
+            leave_despite(error, self.leave, permits, hand_back(error), call)
             raise
         return permits
 
     def leave(self, permit: list[tuple[Gate, Any]], fault: Fault | None = None, call: CallRef | None = None) -> None:
-        """Settle every permit."""
-        for gate, each in reversed(permit):
-            gate.leave(each, fault, call)
+        """Settle every permit, also where a gate fails over it; the first such error is raised at the end."""
+        for index in range(len(permit) - 1, -1, -1):
+            gate, each = permit[index]
+            try:
+                gate.leave(each, fault, call)
+            except BaseException as error:
+                for outer, permit_of_it in reversed(permit[:index]):
+                    leave_despite(error, outer.leave, permit_of_it, fault, call)
+                raise
+
+
+def leave_despite(error: BaseException, leave: Callable[..., None], *permit: object) -> None:
+    """``leave(*permit)``, while ``error`` is on its way to the caller: what goes wrong here is a note on it."""
+    try:
+        leave(*permit)
+    except BaseException as other:  # noqa: BLE001  the first error is the one that the caller gets
+        error.add_note(f"Giving a permit back failed, too: {type(other).__name__}: {other}")

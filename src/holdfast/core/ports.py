@@ -42,13 +42,20 @@ class Blocking(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """One request. ``timeout`` bounds connecting and waiting for the headers, in seconds."""
+    """One request.
+
+    Attributes:
+        timeout: seconds for connecting and waiting for the headers together.
+        connect_timeout: seconds for connecting alone, waiting for a free connection included; None: ``timeout`` is
+            enough.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     timeout: float = 30.0
+    connect_timeout: float | None = None
 
 
 @runtime_checkable

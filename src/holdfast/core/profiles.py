@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from holdfast.core._options import not_negative, positive, whole
+from holdfast.core._options import duration, options_by_name, positive, refuse_unknown, whole
 from holdfast.core.breaker import CircuitBreaker
 from holdfast.core.deadline import Deadline
 from holdfast.core.fallback import Fallback
@@ -45,6 +45,7 @@ __all__ = [
 Environment: TypeAlias = Literal["development", "staging", "production", "custom"]
 
 
+@options_by_name
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """The numbers of a profile.
@@ -73,13 +74,13 @@ class Profile:
 
     def __post_init__(self) -> None:
         whole("max_retries", self.max_retries, least=0)
-        not_negative("initial_delay", self.initial_delay)
+        duration("initial_delay", self.initial_delay, or_zero=True)
         positive("failure_threshold", self.failure_threshold)
-        positive("recovery_timeout", self.recovery_timeout)
+        duration("recovery_timeout", self.recovery_timeout)
         whole("queue_size", self.queue_size, least=0)
         whole("max_concurrent", self.max_concurrent, least=1)
-        positive("attempt_seconds", self.attempt_seconds)
-        positive("deadline_seconds", self.deadline_seconds)
+        duration("attempt_seconds", self.attempt_seconds)
+        duration("deadline_seconds", self.deadline_seconds)
 
     def pipeline(
         self,
@@ -185,11 +186,7 @@ def for_environment(environment: Environment, profile: str | Profile = "balanced
             raise ConfigError("profile", profile, f"must be a Profile, or one of {', '.join(_BY_NAME)}")
         profile = _BY_NAME[profile]
     if environment == "custom":
-        unknown = [each for each in numbers if each not in Profile.__dataclass_fields__]
-        if unknown:
-            raise ConfigError(
-                unknown[0], numbers[unknown[0]], f"must be one of {', '.join(Profile.__dataclass_fields__)}"
-            )
+        refuse_unknown("Profile", numbers, Profile.__dataclass_fields__)
         return replace(profile, **numbers)
     if numbers:
         raise ConfigError("numbers", tuple(numbers), 'are taken only in the environment "custom"')

@@ -13,16 +13,17 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from holdfast.core._functions import is_async
-from holdfast.core._turns import DROPPED, HELD, WAITING
+from holdfast.core._options import options_by_name
+from holdfast.core._turns import DROPPED, HELD, WAITING, TaskWaker
 from holdfast.core.classify import classify
 from holdfast.core.clock import NS_PER_SECOND
+from holdfast.core.request_queue import RequestQueue
 from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from holdfast.core._priority_line import Request
-    from holdfast.core.request_queue import RequestQueue
 
 __all__ = ["TaskWorker", "ThreadWorker"]
 
@@ -31,6 +32,7 @@ R = TypeVar("R")
 _STREAM = "a worker has nobody to give its items to; collect them in the handler"
 
 
+@options_by_name
 class TaskWorker(Generic[ItemT, R]):
     """Handles requests in tasks of the running event loop.
 
@@ -40,6 +42,7 @@ class TaskWorker(Generic[ItemT, R]):
     """
 
     def __init__(self, queue: RequestQueue, handler: Callable[[ItemT], Awaitable[R]]) -> None:
+        _check_queue(queue)
         if not is_async(handler, streams=_STREAM):
             raise ConfigError("handler", handler, "must be an async function: a plain one needs a ThreadWorker")
         self.queue = queue
@@ -59,7 +62,8 @@ class TaskWorker(Generic[ItemT, R]):
         The task fails with ``ShedError`` or ``DeadlineExceededError`` when the request was dropped while it waited.
         """
         loop = asyncio.get_running_loop()
-        request = self.queue.ask(priority=priority, size=size)
+        # A waker from the start: should the loop be closed before the task runs, the queue finds that nobody is there.
+        request = self.queue.ask(priority=priority, size=size, waker=TaskWaker(self.queue.clock))
         task = loop.create_task(self._run(request, item))
         task.add_done_callback(lambda _: self.queue.give_up(request))  # for a task that is cancelled before it runs
         return task
@@ -75,6 +79,7 @@ class TaskWorker(Generic[ItemT, R]):
         return result
 
 
+@options_by_name
 class ThreadWorker(Generic[ItemT, R]):
     """Handles requests in threads. Usable from threads and from tasks (with ``asyncio.wrap_future``).
 
@@ -86,10 +91,14 @@ class ThreadWorker(Generic[ItemT, R]):
     """
 
     def __init__(self, queue: RequestQueue, handler: Callable[[ItemT], R], *, executor: Executor | None = None) -> None:
+        _check_queue(queue)
         if is_async(handler, streams=_STREAM):
             raise ConfigError("handler", handler, "must be a plain function: an async one needs a TaskWorker")
         self.queue = queue
         self._handler = handler
+        given: object = executor
+        if given is not None and not isinstance(given, Executor):
+            raise ConfigError("executor", given, "must be an executor of concurrent.futures, or None")
         self._own = executor is None
         self._executor = executor or ThreadPoolExecutor(queue.options.max_concurrent, "holdfast-worker")
 
@@ -120,8 +129,15 @@ class ThreadWorker(Generic[ItemT, R]):
         return done
 
 
+def _check_queue(queue: object) -> None:
+    if not isinstance(queue, RequestQueue):
+        raise ConfigError("queue", queue, "must be a RequestQueue")
+
+
 class _Job(Generic[R]):
     """One request on its way to a thread; the waker of its own turn."""
+
+    loop = None
 
     __slots__ = ("_begun", "_executor", "_future", "_lock", "_queue", "_request", "_work")
 

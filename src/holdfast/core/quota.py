@@ -18,14 +18,15 @@ from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, get_args
 
 from holdfast.core._admission import Admission
-from holdfast.core._options import not_negative, number, positive
+from holdfast.core._options import duration, not_negative, number, options_by_name, positive
 from holdfast.core._pace import Pace, QuotaPeriod, next_reset_ns
 from holdfast.core._place import Place
+from holdfast.core._reconfigure import options_of
 from holdfast.core._reservation import Reservation
 from holdfast.core.clock import NS_PER_SECOND, to_ns
 from holdfast.core.demand import CURRENT
 from holdfast.core.events import QuotaLow, QuotaRejected
-from holdfast.errors import ConfigError, InvalidInputError, QuotaExhaustedError, RejectedError
+from holdfast.errors import ConfigError, InvalidInputError, QuotaExhaustedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +61,7 @@ class QuotaOptions:
             raise ConfigError("zone", self.zone, "must be a time zone, e.g. zoneinfo.ZoneInfo('America/Los_Angeles')")
         if not_negative("alert_below", self.alert_below) > 100:
             raise ConfigError("alert_below", self.alert_below, "must be a percentage, from 0 to 100")
-        positive("rate_window", self.rate_window)
+        duration("rate_window", self.rate_window)
         positive("default_cost", self.default_cost)
 
 
@@ -92,6 +93,7 @@ class QuotaSnapshot:
     rejected: int
 
 
+@options_by_name
 class Quota:
     """A policy: no more than ``limit`` in a day or a month.
 
@@ -107,6 +109,8 @@ class Quota:
     """
 
     label: ClassVar[str] = "quota"
+    metered: ClassVar[bool] = True
+    """It settles by what a call says it used; the drivers then give each call a demand of its own."""
 
     def __init__(
         self,
@@ -205,13 +209,9 @@ class Quota:
     def leave(self, permit: Reservation, fault: Fault | None = None, call: CallRef | None = None) -> None:  # noqa: ARG002
         """Say how the call ended. It is settled by what the demand says was used; else it stands as reserved.
 
-        A call that was never made, because another policy refused it, gives everything back.
+        A call that was never made, because another policy refused it or it was cancelled before, gives everything back.
         """
-        actual = None if permit.demand is None else permit.demand.take_actual()
-        if fault is not None and isinstance(fault.cause, RejectedError):
-            self.settle(permit, None)
-        else:
-            self.settle(permit, permit.cost if actual is None else actual)
+        self.settle(permit, permit.outcome(fault))
 
     def settle(self, reservation: Reservation, actual: float | None) -> bool:
         """Settle a reservation, None meaning that it was never used. False when it was settled before."""
@@ -251,7 +251,7 @@ class Quota:
         if remaining is not None:
             not_negative("remaining", remaining)
         if reset is not None:
-            not_negative("reset", reset)
+            duration("reset", reset, or_zero=True)
         with self._lock:
             wall = self._roll()
             if limit is not None:
@@ -317,6 +317,26 @@ class Quota:
         with self._lock:
             self._limit = self.options.limit
             self._empty()
+
+    def reconfigure(self, options: QuotaOptions) -> None:
+        """Take these options from now on.
+
+        What is used in this period stays used, and reservations stay. A limit that the provider named holds until the
+        options name another one than before. With another calendar this period ends when the new one says.
+
+        Raises:
+            ConfigError: they are not a quota's.
+        """
+        options_of(QuotaOptions, options)
+        with self._lock:
+            wall, before = self._roll(), self.options
+            self.options = options
+            if options.limit != before.limit:
+                self._limit = options.limit
+            if (options.period, options.zone) != (before.period, before.zone):
+                self._end_ns = next_reset_ns(wall, options.period, options.zone)
+            self._window_ns = to_ns(options.rate_window)
+            self._pace.widen(self._window_ns, self.clock.now_ns())
 
     def _empty(self) -> None:
         self._used = self._pending = 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from holdfast.core._buckets import BucketLimiter, LimitSnapshot, RateLimiterOptions, RateLimiterSnapshot
 from holdfast.core._limiter import Queued, Reservation
+from holdfast.core._options import options_by_name
 
 if TYPE_CHECKING:
     from holdfast.core.clock import Clock
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["LimitSnapshot", "Queued", "RateLimiter", "RateLimiterOptions", "RateLimiterSnapshot", "Reservation"]
 
 
+@options_by_name
 class RateLimiter(BucketLimiter):
     """A policy: let through no more than ``burst`` at once and the rate over time.
 
@@ -26,11 +28,12 @@ class RateLimiter(BucketLimiter):
     tokens by what they really cost (more only by what calls used beyond their reservation).
 
     Args:
-        requests_per_minute: above 0, up to 600 million.
-        burst: requests let through at once after a quiet time, 1 or more.
-        tokens_per_minute: above 0, up to 600 million; None limits requests only. With it, costs are tokens, and every
-            call is one request; without it, costs are requests.
-        token_burst: tokens let through at once, 1 or more; by default a minute's worth. A larger cost is an error.
+        requests_per_minute: from 0.000001 (one in two years) to 600 million.
+        burst: requests let through at once after a quiet time, from 1 to what the rate lets through in 31 years.
+        tokens_per_minute: likewise; None limits requests only. With it, costs are tokens, and every call is one
+            request; without it, costs are requests.
+        token_burst: tokens let through at once, bounded like ``burst``; by default a minute's worth. A larger cost is
+            an error.
         kept_share: the share of each burst that calls below priority ``kept_for`` leave free, from 0 to below 1.
         kept_for: the lowest priority that may use all, 0 to 9.
         max_wait: seconds for which ``acquire``, ``with``, ``call`` and the decorator wait at most for room, 0 or more;
@@ -74,6 +77,7 @@ class RateLimiter(BucketLimiter):
 
     def snapshot(self) -> RateLimiterSnapshot:
         """Everything about it, at one moment."""
+        self._drop_gone()
         with self._lock:
             now = self.clock.now_ns()
             return RateLimiterSnapshot(**self._state(now))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import threading
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from holdfast.core._changes import planned
+from holdfast.core._options import text
 from holdfast.core.pipeline import Pipeline
+from holdfast.core.policy import Gate
+from holdfast.core.request_queue import RequestQueue
 from holdfast.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
@@ -14,8 +18,6 @@ if TYPE_CHECKING:
 
     from holdfast.core.deadline import Deadline
     from holdfast.core.fallback import Fallback
-    from holdfast.core.policy import Gate
-    from holdfast.core.request_queue import RequestQueue
     from holdfast.core.retry import Retry
     from holdfast.core.timeout import Timeout
 
@@ -44,10 +46,14 @@ class Registry:
             name: what to find it by; for a pipeline its own name by default.
 
         Raises:
-            ConfigError: it has no name, or another one has it.
+            ConfigError: it is neither of them, it has no name, or another one has it.
         """
+        given: object = item
+        if isinstance(given, type) or not isinstance(given, Pipeline | Gate | RequestQueue):
+            raise ConfigError("item", given, "must be a pipeline, or a gate such as a circuit breaker")
         if name is None:
             name = item.name if isinstance(item, Pipeline) else ""
+        text("name", name)
         if not name:
             raise ConfigError("name", name, "must be given for what has no name of its own")
         with self._lock:
@@ -139,14 +145,30 @@ class Registry:
         for switch in switches:
             switch()
 
-    def reconfigure(self, name: str, *policies: Deadline | Fallback | Retry | Timeout) -> None:
-        """Give policies of a pipeline other options; see :meth:`Pipeline.reconfigure`.
+    def reconfigure(
+        self,
+        name: str,
+        *policies: Deadline | Fallback | Retry | Timeout,
+        **changes: Any,  # noqa: ANN401
+    ) -> None:
+        """Give policies of a pipeline, or a gate, other options while they work; see :meth:`Pipeline.reconfigure`.
+
+            registry.reconfigure("model:x", circuit_breaker={"failure_threshold": 3}, retry={"max_retries": 0})
+
+        Args:
+            name: of the pipeline or the gate.
+            policies: each takes the place of the pipeline's one policy of its sort.
+            changes: by the policy's name (for a gate, its label): single options, or all of them as an object.
 
         Raises:
             NotFoundError: there is none of this name.
-            ConfigError: the pipeline has no such policy.
+            ConfigError: there is no such policy or option, or a value is out of its range: then nothing is changed.
         """
-        self.pipeline(name).reconfigure(*policies)
+        item = self._find(name)
+        if isinstance(item, Pipeline):
+            item.reconfigure(*policies, **changes)
+        else:
+            planned((item,), policies, changes).apply()
 
     def _find(self, name: str) -> Named:
         item = self._items.get(name)

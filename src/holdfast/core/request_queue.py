@@ -15,10 +15,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from holdfast.core._admission import Admission
-from holdfast.core._options import whole
+from holdfast.core._options import options_by_name, whole
 from holdfast.core._place import Place
 from holdfast.core._priority_line import Request
 from holdfast.core._queue_drain import Drains
+from holdfast.core._queue_errors import dropped, refused
 from holdfast.core._queue_model import (
     ALARM,
     STARTED,
@@ -30,16 +31,16 @@ from holdfast.core._queue_model import (
     max_size_for,
 )
 from holdfast.core._queue_rules import QueueRules
-from holdfast.core._turns import HELD, WAITING, Waker
+from holdfast.core._reconfigure import options_of
+from holdfast.core._turns import HELD, WAITING, Loops, Waker
 from holdfast.core.clock import NS_PER_SECOND, Clock
 from holdfast.core.deadline import deadline_ns
 from holdfast.core.demand import check_priority, current_demand
 from holdfast.core.events import Events, QueueDropped, QueueEntered, QueueRefused, QueueStarted
 from holdfast.core.faults import Fault, FaultKind
-from holdfast.errors import DeadlineExceededError, QueueFullError, ShedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from holdfast.core.codel import CoDel
     from holdfast.core.policy import CallRef, Site
@@ -50,6 +51,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+@options_by_name
 class RequestQueue:
     """A policy: requests wait for their turn, the important ones first.
 
@@ -62,7 +64,7 @@ class RequestQueue:
 
     Args:
         max_concurrent: requests under way at once, 1 or more.
-        requests_per_minute: starts in a minute, above 0; None for no limit.
+        requests_per_minute: starts in a minute, from 0.001 to 600 million; None for no limit.
         burst: starts that may come at once after a quiet time, 1 or more.
         max_size: requests that may wait, 0 or more (see :func:`max_size_for`).
         max_bytes: bytes that those who wait may hold, 0 or more.
@@ -105,6 +107,7 @@ class RequestQueue:
         self._place = Place(self.label, clock=clock, events=events, name=name)
         self._lock = threading.Lock()
         self._number = 0
+        self._loops = Loops()
         self._drains = Drains(self._lock, self._place)
 
     @property
@@ -191,6 +194,10 @@ class RequestQueue:
             request = Request(self, number=self._number, priority=priority, size=size, asked_ns=now)
             request.call = call
             request.waker = waker
+            if waker is not None:
+                self._loops.add(waker)
+            if rules.line.count and self._loops.lost():
+                rules.drop_gone(now, news)
             refusal = rules.arrive(request, now, until, news, may_wait=may_wait)
             waits = request.state is WAITING and refusal is None
             count, held = rules.line.count, rules.line.size
@@ -211,8 +218,10 @@ class RequestQueue:
         with self._lock:
             if permit.state is not HELD:
                 return
-            counts = fault is None or fault.kind is not FaultKind.CANCELLED
-            self._rules.leave(permit, self.clock.now_ns(), news, failed=fault is not None, counts=counts)
+            made = fault is None or fault.made
+            counts = fault is None or (made and fault.kind is not FaultKind.CANCELLED)
+            now = self.clock.now_ns()
+            self._rules.leave(permit, now, news, failed=fault is not None, counts=counts, made=made)
         self._tell(news)
 
     def admitted(self, **demand: Any) -> Request:  # noqa: ANN401
@@ -230,6 +239,11 @@ class RequestQueue:
 
     def snapshot(self) -> RequestQueueSnapshot:
         """Its state now."""
+        news: News = deque()
+        with self._lock:
+            if self._loops.lost():
+                self._rules.drop_gone(self.clock.now_ns(), news)
+        self._tell(news)
         with self._lock:
             rules = self._rules
             counts, line, capacity = rules.counts, rules.line, rules.capacity
@@ -256,6 +270,22 @@ class RequestQueue:
                 shed=counts.shed,
                 abandoned=counts.abandoned,
             )
+
+    def reconfigure(self, options: RequestQueueOptions) -> None:
+        """Take these options from now on.
+
+        What they allow to start starts at once. What waits stays, for as long as it was told and also where there is
+        room for fewer now; what is under way goes on. The starts that were charged to a rate stay charged.
+
+        Raises:
+            ConfigError: they are not a queue's.
+        """
+        options_of(RequestQueueOptions, options)
+        news: News = deque()
+        with self._lock:
+            self.options = options
+            self._rules.reconfigure(options, self.clock.now_ns(), news)
+        self._tell(news)
 
     def close(self) -> None:
         """Let nothing in any more, and drop what waits; what is under way goes on."""
@@ -303,6 +333,7 @@ class RequestQueue:
         """Wake ``turn`` by ``waker`` from now on."""
         with self._lock:
             turn.waker = waker
+            self._loops.add(waker)
 
     def give_up(self, turn: Request) -> None:
         """The caller of ``turn`` is gone: it leaves the queue, or the next one starts in its place."""
@@ -318,15 +349,7 @@ class RequestQueue:
 
     def refusal(self, turn: Request) -> Exception:
         """The error for a request that was dropped."""
-        name = self._place.name or "The queue"
-        if turn.why == Drop.EXPIRED:
-            return DeadlineExceededError(f"{name}: the request's deadline passed before its turn came; it was not run.")
-        return ShedError(
-            f"{name}: {_WHY[turn.why]}; it was not run. Try again later.",
-            reason=turn.why,
-            dependency=self._place.name,
-            retry_after=turn.retry_after,
-        )
+        return dropped(self._place.name, turn.why, turn.retry_after)
 
     def _change(self, change: Callable[[Request, int, News], None], request: Request) -> None:
         news: News = deque()
@@ -371,23 +394,4 @@ class RequestQueue:
                 waiting=count,
                 retry_after=retry_after,
             )
-        name = self._place.name or "The queue"
-        if refusal is Refusal.EXPIRED:
-            return DeadlineExceededError(f"{name}: the request's deadline had passed when it came; it was not run.")
-        if refusal is Refusal.CLOSED:
-            what = "it is closed, and takes no more requests"
-        elif refusal is Refusal.BUSY:
-            what = "the request would have to wait: try again later"
-        elif refusal is Refusal.FULL:
-            what = f"{count} requests wait already, as many as can be served in time: try again later"
-        else:
-            what = f"the requests that wait hold too much memory for one more of {request.size} bytes: try again later"
-        return QueueFullError(f"{name}: {what}.", dependency=self._place.name, retry_after=retry_after)
-
-
-_WHY: Mapping[str, str] = {
-    Drop.EVICTED: "the request gave way to a more important one",
-    Drop.OVERLOAD: "the request had waited too long while the queue did not get shorter",
-    Drop.MAX_WAIT: "the request had waited as long as max_wait allows",
-    Drop.CLOSED: "the queue was closed before the request's turn came",
-}
+        return refused(self._place.name, refusal, waiting=count, size=request.size, retry_after=retry_after)

@@ -19,6 +19,7 @@ Alone it is a decorator, a ``call``, and a loop, with a state of its own for eac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -26,14 +27,24 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
 from holdfast.core._alone import Alone
-from holdfast.core._options import at_least, not_negative, whole
+from holdfast.core._options import (
+    at_least,
+    duration,
+    fault_kinds,
+    flag,
+    function,
+    not_negative,
+    options_by_name,
+    retry_budget,
+    whole,
+)
 from holdfast.core.clock import NS_PER_SECOND, SYSTEM_CLOCK, Clock, to_ns
 from holdfast.core.faults import WEIGHTS, Fault, FaultKind
 from holdfast.errors import ConfigError, UnacceptableResultError
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from holdfast.core.events import Events
     from holdfast.core.loop import Attempt, Attempting
@@ -78,6 +89,7 @@ class GiveUp(StrEnum):
     """A gate, such as a breaker that this failure opened, would refuse it after the wait."""
 
 
+@options_by_name
 @dataclass(frozen=True, kw_only=True)
 class Retry(Alone):
     """A policy: make a call again that failed in a way that may pass.
@@ -121,21 +133,32 @@ class Retry(Alone):
 
     def __post_init__(self) -> None:
         whole("max_retries", self.max_retries, least=0)
-        not_negative("initial_delay", self.initial_delay)
+        duration("initial_delay", self.initial_delay, or_zero=True)
         at_least("base", self.base, 1)
-        not_negative("max_delay", self.max_delay)
+        duration("max_delay", self.max_delay, or_zero=True)
         if self.max_delay < self.initial_delay:
             raise ConfigError("max_delay", self.max_delay, f"must be at least initial_delay ({self.initial_delay:g})")
         if self.jitter not in get_args(Jitter):
             raise ConfigError("jitter", self.jitter, f"must be one of {', '.join(get_args(Jitter))}")
         if self.jitter == "decorrelated" and self.backoff is not None:
             raise ConfigError("jitter", self.jitter, "has its own backoff; choose another jitter for a custom backoff")
-        for kind, limit in self.limits.items():
-            whole(f"limits[{kind}]", limit, least=0)
-        not_negative("max_retry_after", self.max_retry_after)
+        self._check_limits()
+        duration("max_retry_after", self.max_retry_after, or_zero=True)
         for name, types in (("retry_on", self.retry_on), ("never_on", self.never_on)):
             if not _exception_classes(types):
                 raise ConfigError(name, types, "must be a tuple of exception classes")
+        flag("idempotent", self.idempotent)
+        function("backoff", self.backoff)
+        function("on_result", self.on_result)
+        retry_budget("budget", self.budget)
+
+    def _check_limits(self) -> None:
+        limits: object = self.limits
+        if not isinstance(limits, Mapping):
+            raise ConfigError("limits", limits, "must be a mapping of kinds of fault to numbers of repetitions")
+        fault_kinds("limits", limits)
+        for kind, limit in limits.items():
+            whole(f"limits[{kind}]", limit, least=0)
 
     @classmethod
     def for_embeddings(cls, **options: Any) -> Retry:  # noqa: ANN401

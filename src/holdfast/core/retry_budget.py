@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, TypeAlias, get_args
 
-from holdfast.core._options import not_negative, number, positive
+from holdfast.core._options import duration, not_negative, number, options_by_name, positive
 from holdfast.core._place import Place
 from holdfast.core.clock import to_ns
 from holdfast.core.events import BudgetRefused, RetriesSwitched
@@ -60,6 +60,8 @@ class Charge(NamedTuple):
 
     kind: Spend
     slot: int
+    epoch: int = 0
+    """Grows whenever the budget begins to count anew: what was charged before gives nothing back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,7 @@ class BudgetOptions:
             raise ConfigError("share", self.share, "must be between 0 and 1")
         not_negative("floor", self.floor)
         for field, value in (("window", self.window), ("switch_window", self.switch_window)):
-            if to_ns(positive(field, value)) < _SLOTS:
+            if to_ns(duration(field, value)) < _SLOTS:
                 raise ConfigError(field, value, f"must be at least {_SLOTS} nanoseconds")
         positive("on_below", self.on_below)
         if self.off_above is not None and number("off_above", self.off_above) < self.on_below:
@@ -108,6 +110,7 @@ class BudgetSnapshot:
     refunded: dict[Spend, int]
 
 
+@options_by_name
 class RetryBudget:
     """How many repetitions a target gets; one object serves every pipeline that calls the target.
 
@@ -163,6 +166,7 @@ class RetryBudget:
         self._all_requests = _Ring(to_ns(switch_window))
         self._asked = _Ring(to_ns(switch_window))
         self._off = False
+        self._epoch = -1
         self._granted: dict[Spend, int] = dict.fromkeys(get_args(Spend), 0)
         self._refused = dict(self._granted)
         self._refunded = dict(self._granted)
@@ -197,7 +201,7 @@ class RetryBudget:
             elif self._spent.total + 1 > self._limit() + _ROUNDING:
                 reason = BudgetRefusal.SHARE
             else:
-                charge = Charge(kind, self._spent.add(1))
+                charge = Charge(kind, self._spent.add(1), self._epoch)
                 self._granted[kind] += 1
             if reason is not None:
                 self._refused[kind] += 1
@@ -211,7 +215,8 @@ class RetryBudget:
         with self._lock:
             self._catch_up()
             self._refunded[charge.kind] += 1
-            self._spent.take_back(charge.slot)
+            if charge.epoch == self._epoch:
+                self._spent.take_back(charge.slot)
 
     def snapshot(self) -> BudgetSnapshot:
         """Everything about it, at one moment."""
@@ -234,6 +239,7 @@ class RetryBudget:
 
     def _start(self) -> None:
         """Begin to count with the clock that holds now; nothing that was counted with another can be dated."""
+        self._epoch += 1
         now = self._place.clock.now_ns()
         for ring in self._rings():
             ring.clear(now)

@@ -7,6 +7,9 @@ caller's context without its deadline; each caller's wait ends at its own.
 The sync form runs the work in the thread of the first caller, and the others wait. When that caller's own deadline
 ends the work, or what ends it is no ordinary exception (a ``KeyboardInterrupt``), one of the others makes the call.
 
+Calls are shared within one event loop, and between threads. A flight whose loop was closed before the work had ended
+will never land: nobody can join it, and it is forgotten when the next flight begins.
+
 An exception goes to the first caller as it is, and to each other one as a copy, so that nobody's traceback, notes or
 cause grow with those of the others.
 """
@@ -15,14 +18,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, cast
 
 from holdfast.core._copies import copy_of
+from holdfast.core._flights import AsyncFlight, SyncFlight
 from holdfast.core._functions import call_key, checked_result, is_async
-from holdfast.core._options import whole
+from holdfast.core._options import function, options_by_name, whole
 from holdfast.core._place import Place
 from holdfast.core.clock import NS_PER_SECOND
 from holdfast.core.deadline import CURRENT, remaining_ns
@@ -63,43 +68,11 @@ class FlightSnapshot:
     waiting: int
 
 
-class _AsyncFlight:
-    """One execution in a task, and those who wait for it."""
-
-    __slots__ = ("error", "fn", "mark", "result", "task", "waiters", "waiting")
-
-    def __init__(self, fn: object) -> None:
-        self.fn = fn
-        self.mark = object()  # stands for the flight in contexts, which may outlive it
-        self.waiting = 0
-        self.waiters: dict[asyncio.Future[bool], None] = {}
-        self.task: asyncio.Task[Any] | None = None
-        self.result: Any = None
-        self.error: BaseException | None = None
+FlightT = TypeVar("FlightT", AsyncFlight, SyncFlight)
+KeyT = TypeVar("KeyT", bound="Hashable")
 
 
-class _SyncFlight:
-    """One execution in the thread of its first caller.
-
-    Attributes:
-        abandoned: whether it ended for a reason that is the first caller's own.
-    """
-
-    __slots__ = ("abandoned", "error", "fn", "landed", "mark", "result", "waiting")
-
-    def __init__(self, fn: object) -> None:
-        self.fn = fn
-        self.mark = object()
-        self.waiting = 0
-        self.landed = threading.Event()
-        self.result: Any = None
-        self.error: Exception | None = None
-        self.abandoned = False
-
-
-FlightT = TypeVar("FlightT", _AsyncFlight, _SyncFlight)
-
-
+@options_by_name
 class SingleFlight:
     """A policy: calls of the same function with the same key share one execution.
 
@@ -124,14 +97,14 @@ class SingleFlight:
         events: Events | None = None,
         name: str = "",
     ) -> None:
-        if key is not None and not callable(key):
-            raise ConfigError("key", key, "must be a function of the call's arguments")
+        function("key", key)
         self._max = whole("max_flights", max_flights, least=1)
         self._key = key
         self._place = Place(self.label, clock=clock, events=events, name=name)
         self._lock = threading.Lock()
-        self._async: dict[Hashable, _AsyncFlight] = {}
-        self._sync: dict[Hashable, _SyncFlight] = {}
+        self._async: dict[tuple[asyncio.AbstractEventLoop, Hashable], AsyncFlight] = {}
+        self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()  # those that have, or had, flights
+        self._sync: dict[Hashable, SyncFlight] = {}
         self._ending: set[asyncio.Task[Any]] = set()  # cancelled work; the loop alone would not keep it alive
         self._executions = self._shared = self._unshared = 0
 
@@ -175,6 +148,7 @@ class SingleFlight:
 
     def snapshot(self) -> FlightSnapshot:
         """Everything about it, at one moment."""
+        self._forget_closed()
         with self._lock:
             waiting = [flight.waiting for flight in self._async.values()]
             waiting += [flight.waiting for flight in self._sync.values()]
@@ -192,13 +166,25 @@ class SingleFlight:
         return cast("R", self._fly(key, fn, args, kwargs))
 
     def _board(
-        self, flights: dict[Hashable, FlightT], key: Hashable, new: Callable[[], FlightT]
+        self, flights: dict[KeyT, FlightT], key: KeyT, new: Callable[[], FlightT]
     ) -> tuple[FlightT | None, bool]:
         """The flight to wait for, and whether it is a new one that the caller has to start; None when it is full.
 
         Raises:
             ConfigError: the call is made from inside the very work that it would wait for.
         """
+        flight, begins = self._join_or_begin(flights, key, new)
+        if (begins or flight is None) and self._forget_closed() and flight is None:
+            flight, begins = self._join_or_begin(flights, key, new)
+        if flight is None:
+            with self._lock:
+                self._unshared += 1
+            self._tell_full()
+        return flight, begins
+
+    def _join_or_begin(
+        self, flights: dict[KeyT, FlightT], key: KeyT, new: Callable[[], FlightT]
+    ) -> tuple[FlightT | None, bool]:
         with self._lock:
             flight = flights.get(key)
             begins = flight is None
@@ -211,12 +197,25 @@ class SingleFlight:
                 flight = flights[key] = new()
                 self._executions += 1
             else:
-                self._unshared += 1
                 return None, False
             flight.waiting += 1
             return flight, begins
 
-    def _forget(self, flights: dict[Hashable, FlightT], key: Hashable, flight: FlightT) -> None:
+    def _forget_closed(self) -> bool:
+        """Forget the flights of loops that were closed before they landed; whether there were any.
+
+        What they hold is let go outside the lock: closing a coroutine runs its ``finally``.
+        """
+        if not self._loops:
+            return False
+        with self._lock:
+            closed = [loop for loop in self._loops if loop.is_closed()]
+            self._loops.difference_update(closed)
+            dropped = [self._async.pop(where) for where in list(self._async) if where[0] in closed] if closed else []
+        self._ending.difference_update([task for task in tuple(self._ending) if task.get_loop().is_closed()])
+        return bool(dropped)
+
+    def _forget(self, flights: dict[KeyT, FlightT], key: KeyT, flight: FlightT) -> None:
         with self._lock:
             if flights.get(key) is flight:
                 del flights[key]
@@ -252,11 +251,13 @@ class SingleFlight:
         loop = asyncio.get_running_loop()
         left = self._time_left()
         where = loop, key
-        flight, first = self._board(self._async, where, partial(_AsyncFlight, fn))
+        flight, first = self._board(self._async, where, partial(AsyncFlight, fn))
         if flight is None:
-            self._tell_full()
             return await _read(fn, args, kwargs)
         if first:
+            if loop not in self._loops:
+                with self._lock:
+                    self._loops.add(loop)
             context = copy_context()
             context.run(_enter, flight.mark)
             flight.task = loop.create_task(_read(fn, args, kwargs), context=context)
@@ -272,7 +273,7 @@ class SingleFlight:
             self._leave(where, flight)
             del flight  # a frame that holds the error it raises keeps both alive
 
-    async def _wait(self, loop: asyncio.AbstractEventLoop, flight: _AsyncFlight, left: int | None) -> None:
+    async def _wait(self, loop: asyncio.AbstractEventLoop, flight: AsyncFlight, left: int | None) -> None:
         """Until the flight has landed, or the caller's deadline."""
         landed = loop.create_future()
         flight.waiters[landed] = None
@@ -285,8 +286,10 @@ class SingleFlight:
             if timer is not None:
                 timer.cancel()
 
-    def _leave(self, where: Hashable, flight: _AsyncFlight) -> None:
+    def _leave(self, where: tuple[asyncio.AbstractEventLoop, Hashable], flight: AsyncFlight) -> None:
         """One caller less; the last one takes the work along."""
+        if where[0].is_closed():
+            return  # the collector closes a caller whom nobody woke; it may come at any moment, so take no lock
         with self._lock:
             flight.waiting -= 1
         task = flight.task
@@ -297,7 +300,9 @@ class SingleFlight:
         task.add_done_callback(self._ending.discard)
         task.cancel()
 
-    def _landed(self, where: Hashable, flight: _AsyncFlight, task: asyncio.Task[Any]) -> None:
+    def _landed(
+        self, where: tuple[asyncio.AbstractEventLoop, Hashable], flight: AsyncFlight, task: asyncio.Task[Any]
+    ) -> None:
         self._forget(self._async, where, flight)
         flight.error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if flight.error is None:
@@ -310,9 +315,8 @@ class SingleFlight:
     def _fly(self, key: Hashable, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         while True:
             left = self._time_left()
-            flight, first = self._board(self._sync, key, partial(_SyncFlight, fn))
+            flight, first = self._board(self._sync, key, partial(SyncFlight, fn))
             if flight is None:
-                self._tell_full()
                 return checked_result(fn(*args, **kwargs), fn, streams=_STREAMS)
             try:
                 if first:
@@ -330,7 +334,7 @@ class SingleFlight:
                 del flight
 
     def _lead(
-        self, key: Hashable, flight: _SyncFlight, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, key: Hashable, flight: SyncFlight, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:  # noqa: ANN401
         """Make the call for all."""
         token = _INSIDE.set((*_INSIDE.get(), flight.mark))

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from holdfast.core._limiter import AdmissionOptions, Limiter, Queued, Reservation
-from holdfast.core._options import positive, whole
+from holdfast.core._admission_options import AdmissionOptions
+from holdfast.core._limiter import Limiter, Queued, Reservation
+from holdfast.core._options import duration, options_by_name, positive, whole
+from holdfast.core._reconfigure import options_of
 from holdfast.core.clock import to_ns
 from holdfast.errors import ConfigError, InvalidInputError
 
@@ -39,7 +41,7 @@ class SlidingWindowOptions(AdmissionOptions):
     def __post_init__(self) -> None:
         super(SlidingWindowOptions, self).__post_init__()  # `slots` makes the class anew: the short form finds the old
         positive("limit", self.limit)
-        positive("window", self.window)
+        duration("window", self.window)
         whole("slots", self.slots, least=1)
         if to_ns(self.window) < self.slots:
             raise ConfigError("window", self.window, "must be at least a nanosecond for each slot")
@@ -71,13 +73,15 @@ class SlidingWindowSnapshot:
 class _Slot:
     """What came in during one slot."""
 
-    __slots__ = ("number", "used")
+    __slots__ = ("counts", "number", "used")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.used: float = 0
+        self.counts = True  # until it is out of the window, or forgotten: a late reservation changes nothing then
 
 
+@options_by_name
 class SlidingWindow(Limiter):
     """A policy: let through no more than ``limit`` in any ``window``.
 
@@ -90,6 +94,8 @@ class SlidingWindow(Limiter):
     """
 
     label: ClassVar[str] = "sliding_window"
+
+    options: SlidingWindowOptions
 
     def __init__(
         self,
@@ -114,16 +120,14 @@ class SlidingWindow(Limiter):
             max_wait=max_wait,
             default_cost=default_cost,
         )
-        self._limit = limit
-        self._common = limit * (1 - kept_share)
-        self._window_ns = to_ns(window)
-        self._slot_ns = -(-self._window_ns // slots)
+        self._set(options)
         self._slots: deque[_Slot] = deque()
         self._used: float = 0
         super().__init__(options, clock=clock, events=events, name=name)
 
     def snapshot(self) -> SlidingWindowSnapshot:
         """Everything about it, at one moment."""
+        self._drop_gone()
         with self._lock:
             self._slide(self._now_ns())
             available = self._limit - self._used
@@ -135,6 +139,22 @@ class SlidingWindow(Limiter):
                 waiting=self._waiting,
                 rejected=self._rejected,
             )
+
+    def _set(self, options: SlidingWindowOptions) -> None:
+        self._limit = options.limit
+        self._common = options.limit * (1 - options.kept_share)
+        self._window_ns = to_ns(options.window)
+        self._slot_ns = -(-self._window_ns // options.slots)
+
+    def _take(self, now_ns: int, options: Any) -> None:  # noqa: ANN401
+        """Change the limits. What counts now goes on counting, each slot as if all came at the end of a new one."""
+        options_of(SlidingWindowOptions, options)
+        self._slide(now_ns)
+        before = self._slot_ns
+        self._set(options)
+        for slot in self._slots:
+            slot.number = -(-(slot.number + 1) * before // self._slot_ns) - 1
+        self._slide(now_ns)
 
     def _check(self, cost: float) -> None:
         if cost > self._limit:
@@ -159,7 +179,7 @@ class SlidingWindow(Limiter):
 
     def _book(self, now_ns: int, cost: float) -> object:
         number = now_ns // self._slot_ns
-        if not self._slots or self._slots[-1].number != number:
+        if not self._slots or self._slots[-1].number < number:
             self._slots.append(_Slot(number))
         slot = self._slots[-1]
         slot.used += cost
@@ -168,12 +188,14 @@ class SlidingWindow(Limiter):
 
     def _settle(self, now_ns: int, booking: object, cost: float, actual: float | None) -> None:
         self._slide(now_ns)
-        if isinstance(booking, _Slot) and self._slots and booking.number >= self._slots[0].number:
+        if isinstance(booking, _Slot) and booking.counts:
             difference = (actual or 0) - cost
             booking.used += difference
             self._used += difference
 
     def _empty(self) -> None:
+        for slot in self._slots:
+            slot.counts = False
         self._slots.clear()
         self._used = 0
 
@@ -185,6 +207,8 @@ class SlidingWindow(Limiter):
         """Drop the slots that no longer count."""
         slots = self._slots
         while slots and self._gone_ns(slots[0]) <= now_ns:
-            self._used -= slots.popleft().used
+            slot = slots.popleft()
+            slot.counts = False
+            self._used -= slot.used
         if not slots:
             self._used = 0  # what rounding left over

@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import ClassVar
 
 from holdfast.core._alone import Alone
-from holdfast.core._options import positive
+from holdfast.core._options import duration, options_by_name
 from holdfast.core.clock import to_ns
 
 __all__ = ["Timeout"]
 
 
+@options_by_name
 @dataclass(frozen=True, kw_only=True)
 class Timeout(Alone):
     """A policy: each attempt ends after ``seconds``, or at the deadline if that is earlier.
@@ -32,7 +33,7 @@ class Timeout(Alone):
     seconds: float
 
     def __post_init__(self) -> None:
-        positive("seconds", self.seconds)
+        duration("seconds", self.seconds)
 
     @cached_property
     def ns(self) -> int:

@@ -125,7 +125,7 @@ class FakeClock:
             while self._entries and self._entries[0].due_ns <= target:
                 entry = heapq.heappop(self._entries)
                 self._now = max(self._now, entry.due_ns)
-                if not entry.cancelled:
+                if not entry.cancelled and not entry.loop.is_closed():
                     entry.loop.call_soon_threadsafe(entry.run)
             self._now = target
 

@@ -9,12 +9,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
-from holdfast.core.breaker import CircuitBreaker, Permit
+from holdfast.core.breaker import BreakerOptions, CircuitBreaker, Permit
 from holdfast.core.faults import WEIGHTS, Fault, FaultKind
 from holdfast.errors import CircuitOpenError
 from holdfast.testing.clock import FakeClock
 
 S = 10**9
+EXTENT = ("window", "window_calls", "window_seconds", "slow_call_duration")  # what is counted, and over how much
+MODES = (*EXTENT, "failure_threshold", "minimum_calls", "failure_rate", "slow_call_rate")
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Ticket:
     life: int
     begun: int
     probe: bool
+    timed: bool  # whether durations mattered when it began
 
 
 @dataclass
@@ -94,7 +97,9 @@ class Model:
     def enter(self) -> Ticket | None:
         if self.state == "open" and not self.held and self.now >= self.until:
             self.go("half_open")
-        ticket = Ticket(self.life, self.now, probe=self.state == "half_open")
+        probe = self.state == "half_open"
+        timed = probe or self.ramp_from is not None or self.options["slow_call_duration"] is not None
+        ticket = Ticket(self.life, self.now, probe, timed)
         if self.state == "half_open":
             self.probes = [each for each in self.probes if each[1] > self.now]
             if len(self.probes) < self.options["half_open_max_calls"]:
@@ -108,7 +113,7 @@ class Model:
             if self.credit > 1 - 1e-6:
                 self.credit -= 1
                 return ticket
-        self.would_reject += 1
+        self.would_reject += self.options["shadow"]
         return None
 
     def leave(self, ticket: Ticket, kind: FaultKind | None) -> None:
@@ -117,7 +122,7 @@ class Model:
         weight = 0.0 if kind is None else WEIGHTS[kind]
         neutral = kind is not None and weight == 0
         slow_after = self.options["slow_call_duration"]
-        slow = slow_after is not None and self.now - ticket.begun >= slow_after * S
+        slow = ticket.timed and slow_after is not None and self.now - ticket.begun >= slow_after * S
         if ticket.probe:
             if all(each is not ticket for each, _ in self.probes):
                 return
@@ -259,6 +264,40 @@ class BreakerMachine(RuleBasedStateMachine):
             self.model.go("half_open")
         assert self.breaker.allow_probe() is (self.model.state == "half_open")
 
+    @rule(data=st.data())
+    def reconfigure(self, data: st.DataObject) -> None:
+        """Other options, of which any may stay as they are."""
+        model, old = self.model, dict(self.model.options)
+        changes: dict[str, Any] = {
+            **self.mode(data),
+            **data.draw(
+                st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "recovery_multiplier": st.integers(1, 3),
+                        "success_threshold": st.integers(1, 3),
+                        "half_open_max_calls": st.integers(1, 3),
+                        "probe_lease": st.integers(1, 4),
+                        "ramp_seconds": st.sampled_from([0, 4, 8]),
+                        "healthy_period": st.integers(0, 4),
+                        "shadow": st.booleans(),
+                    },
+                )
+            ),
+        }
+        kept = {name: value for name, value in old.items() if name not in MODES}
+        self.breaker.reconfigure(BreakerOptions(**{**kept, **changes}))
+        model.options = {"slow_call_duration": None, **kept, **changes}
+        self.shadow = bool(model.options["shadow"])
+        if any(old.get(name) != model.options.get(name) for name in EXTENT):
+            model.log = []
+        if old["recovery_multiplier"] != model.options["recovery_multiplier"]:
+            model.in_a_row = 0
+        if not model.options["ramp_seconds"]:
+            model.ramp_from = None
+        if model.state == "closed" and model.too_bad():
+            model.open()
+
     @invariant()
     def agree(self) -> None:
         if not hasattr(self, "breaker"):
@@ -272,13 +311,13 @@ class BreakerMachine(RuleBasedStateMachine):
         assert snapshot.slow_calls == (sum(each[2] for each in seen) if rates else 0)
         assert snapshot.successes == model.successes
         assert snapshot.probes == sum(end > model.now for _, end in model.probes)
-        assert snapshot.probes <= model.options["half_open_max_calls"]
+        assert snapshot.probes <= 3  # fewer where fewer are allowed, and were when they began: the model counts them
         waits = model.state == "open" and not model.held
         assert snapshot.retry_after == (max(0, model.until - model.now) / S if waits else None)
         assert (snapshot.forced, snapshot.isolated) == (model.held == "forced", model.held == "isolated")
         assert snapshot.generation == model.life + 1
         assert snapshot.admitted_share == pytest.approx(model.share())
-        assert snapshot.would_reject == (model.would_reject if self.shadow else 0)
+        assert snapshot.would_reject == model.would_reject
         assert (snapshot.openings, snapshot.outages_last_hour) == (model.openings, model.outages)
         running = 0 if model.outage is None else model.now - model.outage
         assert snapshot.open_seconds == pytest.approx((model.ended + running) / S)

@@ -319,6 +319,8 @@ def test_a_waiter_that_gives_up_while_it_is_woken() -> None:
     bulkhead, _, _ = make(max_concurrent=1, max_waiting=2)
 
     class Leaving:
+        loop = None
+
         def wake(self) -> bool:
             bulkhead.give_up(second)
             return False

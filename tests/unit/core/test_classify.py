@@ -251,6 +251,8 @@ HTTPX_REQUEST = httpx2.Request("GET", "http://x")
         (errors.ModelUnavailableError(), (K.CONNECT, False, False)),
         (errors.RejectedError("no"), (K.OVERLOADED, False, True)),
         (errors.CircuitOpenError("open"), (K.OVERLOADED, False, True)),
+        (errors.RateLimitedError("slow"), (K.THROTTLED, False, True)),
+        (errors.QuotaExhaustedError("used up"), (K.QUOTA, False, True)),
         (errors.DeadlineExceededError(), (K.TIMEOUT, False, False)),
         (errors.AttemptTimeoutError(), (K.TIMEOUT, True, False)),
         (errors.InvalidInputError("q", "no"), (K.BAD_REQUEST, False, False)),
@@ -320,7 +322,7 @@ def test_by_type(exc: BaseException, expected: tuple[FaultKind, bool, bool]) -> 
     """Every family of exceptions has its kind, whether it may pass, and whether it is safe to replay."""
     assert verdict(exc) == expected
     assert classify(exc).cause is exc
-    assert classify(exc).weight == WEIGHTS[expected[0]]
+    assert classify(exc).weight == (0 if isinstance(exc, errors.RejectedError) else WEIGHTS[expected[0]])
 
 
 def test_weights() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from holdfast.core._attempts import Attempts
 from holdfast.core._drive import bind_async
-from holdfast.core._flight import Attempts
 from holdfast.core._watch import Watchdog
 from holdfast.core.breaker import BreakerState, CircuitBreaker
 from holdfast.core.deadline import Deadline, deadline_ns, deadline_scope, remaining_ns

@@ -62,7 +62,7 @@ def test_plain_and_async_functions(fn: Any, expected: bool) -> None:
     ("fn", "rule"),
     [
         (Caller, "is a class: guard the function or method that makes the call"),
-        (3, "is not a function"),
+        (3, "is not a function: pass the function and its arguments, without calling it"),
         (items, f"gives a stream: {WHY}"),
         (aitems, f"gives a stream: {WHY}"),
         (functools.partial(aitems), f"gives a stream: {WHY}"),

@@ -76,7 +76,7 @@ def test_environments() -> None:
         (("prod",), {}, "must be one of development, staging, production, custom"),
         (("staging", "brave"), {}, "must be a Profile, or one of conservative"),
         (("staging",), {"max_retries": 1}, "only in the environment"),
-        (("custom",), {"retries": 1}, "retries=1: must be one of max_retries"),
+        (("custom",), {"retries": 1}, "retries=1: is no option of Profile; did you mean max_retries?"),
         (("custom",), {"max_retries": -1}, "max_retries=-1"),
     ],
 )

@@ -431,7 +431,7 @@ def test_permits_settle_once() -> None:
     limiter, clock, _ = make()
     limiter.leave(limiter.enter())
     limiter.leave(limiter.enter(), FAILURE)
-    limiter.leave(limiter.enter(), hand_back(KeyboardInterrupt()))
+    limiter.leave(limiter.enter(), hand_back(KeyboardInterrupt(), made=True))
     assert limiter.snapshot().requests.available == 7
     permit = limiter.enter()
     limiter.leave(permit, hand_back(CircuitOpenError("open")))

@@ -568,6 +568,8 @@ def test_waiters_of_a_closed_loop_are_passed_over() -> None:
     queue, _, recorder = make(max_concurrent=1, max_size=2000)
 
     class Gone:
+        loop = None
+
         def wake(self) -> bool:
             return False
 
@@ -894,7 +896,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.clock = FakeClock(auto=False)
         self.slots, self.size, self.memory = slots, size, memory
         self.paced, self.most = pace is not None, burst * S
-        self.tokens = self.most
+        self.charges: list[tuple[Item, int]] = []  # what is in the bucket: it runs out in the order in which it came
         self.queue = RequestQueue(
             max_concurrent=slots,
             max_size=size,
@@ -914,12 +916,14 @@ class QueueMachine(RuleBasedStateMachine):
         item.fate = why
 
     def may_start(self) -> bool:
-        return len(self.running) < self.slots and (not self.paced or self.tokens >= S)
+        return len(self.running) < self.slots and (
+            not self.paced or sum(left for _, left in self.charges) <= self.most - S
+        )
 
     def start(self, item: Item) -> None:
         item.fate = "running"
         self.running.append(item)
-        self.tokens -= S
+        self.charges.append((item, S))
 
     def go_on(self) -> None:
         while self.waiting and self.may_start():
@@ -1008,15 +1012,33 @@ class QueueMachine(RuleBasedStateMachine):
             item.fate = "left"
             if gives_up:
                 self.queue.give_up(item.request)
-                self.tokens = min(self.most, self.tokens + S)
+                self.give_back(item)
             else:
                 self.queue.leave(item.request)
         self.go_on()
 
+    def run_out(self, ns: int) -> None:
+        kept = []
+        for item, left in self.charges:
+            gone = min(left, ns)
+            ns -= gone
+            if gone < left:
+                kept.append((item, left - gone))
+        self.charges = kept
+
+    def give_back(self, item: Item) -> None:
+        """A start that was none gives back what is left of it. All seem so much older then: they never give too much."""
+        before = 0
+        for each, left in self.charges:
+            before += left
+            if each is item:
+                self.run_out(min(S, before))
+                return
+
     @rule(ms=st.sampled_from([1, 500, 1000, 2500]))
     def time_passes(self, ms: int) -> None:
         self.clock.advance_ns(ms * MS)
-        self.tokens = min(self.most, self.tokens + ms * MS)
+        self.run_out(ms * MS)
         # What the waiters would do by themselves:
         now = self.clock.now_ns()
         for item in list(self.waiting):

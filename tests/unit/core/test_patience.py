@@ -1,0 +1,73 @@
+"""Awaiting with an end."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from holdfast.core.clock import NS_PER_SECOND
+from holdfast.core.patience import Patience
+from holdfast.testing.clock import FakeClock
+
+
+class LateError(Exception):
+    """Time is up."""
+
+
+async def value_after(clock: FakeClock, seconds: float) -> str:
+    await clock.asleep_ns(int(seconds * NS_PER_SECOND))
+    return "here"
+
+
+async def test_what_comes_in_time_is_given() -> None:
+    """Work that ends before its time gives its value."""
+    clock = FakeClock()
+    assert await Patience(clock).until(NS_PER_SECOND, value_after(clock, 0.5), LateError) == "here"
+
+
+async def test_what_does_not_come_is_cancelled_and_the_error_says_so() -> None:
+    """At the time that was set the work is cancelled, and the error is the one that was asked for."""
+    clock = FakeClock()
+    with pytest.raises(LateError) as caught:
+        await Patience(clock).until(NS_PER_SECOND, value_after(clock, 5), LateError)
+    assert clock.now_ns() == NS_PER_SECOND
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_an_error_of_the_work_stays_what_it_is() -> None:
+    """What the work raises before its time is raised as it is."""
+
+    async def fail() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await Patience(FakeClock()).until(NS_PER_SECOND, fail(), LateError)
+
+
+async def test_a_cancellation_from_outside_stays_one() -> None:
+    """A task that is cancelled while it waits ends cancelled, and not late."""
+    clock = FakeClock(auto=False)
+    task = asyncio.ensure_future(Patience(clock).until(NS_PER_SECOND, value_after(clock, 5), LateError))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_limits_may_end_in_any_order() -> None:
+    """A wait that begins later and ends earlier is cut at its own time."""
+    clock = FakeClock()
+    patience = Patience(clock)
+    cuts: list[tuple[str, int]] = []
+
+    async def wait(name: str, seconds: int) -> None:
+        with pytest.raises(LateError):
+            await patience.until(seconds * NS_PER_SECOND, value_after(clock, 100), LateError)
+        cuts.append((name, clock.now_ns() // NS_PER_SECOND))
+
+    await asyncio.gather(wait("long", 9), wait("short", 2), wait("middle", 5))
+    assert cuts == [("short", 2), ("middle", 5), ("long", 9)]
