@@ -53,7 +53,8 @@ class AiohttpHttp:
         """Send ``request`` and return when the head of the response is there.
 
         Raises:
-            ConnectionRefusedError: no connection could be made (name, network, TLS, proxy): nothing was sent.
+            ConnectionRefusedError: no connection could be made (name, network, TLS, proxy), or not within
+                ``request.connect_timeout``: nothing was sent.
             ConnectionResetError: the connection broke after the request had gone out; it may have been acted on.
             TimeoutError: no head within ``request.timeout`` seconds.
             ValueError: the address is not an http(s) address.
@@ -71,7 +72,11 @@ class AiohttpHttp:
                         headers=request.headers,
                         data=request.body or None,
                         allow_redirects=False,
+                        timeout=aiohttp.ClientTimeout(total=None, connect=request.connect_timeout),
                     )
+            except aiohttp.ConnectionTimeoutError as error:
+                what = f"no connection to {url.host} within {request.connect_timeout:g} s"
+                raise ConnectionRefusedError(what) from error
             except TimeoutError as error:
                 raise TimeoutError(f"{url.host} did not answer within {request.timeout:g} s") from error
         return AiohttpResponse(response, url)

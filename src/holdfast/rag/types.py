@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from holdfast.llm.messages import Usage
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -80,6 +82,10 @@ class Reason(StrEnum):
     VECTORS_MISSING = "vectors_missing"
     VECTOR_STORE_UNAVAILABLE = "vector_store_unavailable"
     ANSWERER_UNAVAILABLE = "answerer_unavailable"
+    ANSWER_INTERRUPTED = "answer_interrupted"
+    ANSWER_CUT = "answer_cut"
+    CITATIONS_REMOVED = "citations_removed"
+    CITATIONS_MISSING = "citations_missing"
     STORE_EMPTY = "store_empty"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     SERVICE_UNAVAILABLE = "service_unavailable"
@@ -220,14 +226,6 @@ class SearchResult:
     def degraded(self) -> bool:
         """Whether anything was missing."""
         return self.tier is not Tier.FULL
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Tokens that a model read and wrote."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

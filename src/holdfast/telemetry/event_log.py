@@ -52,6 +52,7 @@ from holdfast.telemetry.events import (
     DocumentIngested,
     DocumentSkipped,
     JobFinished,
+    ModelCallPriced,
     QuestionEmbedded,
     QuestionReceived,
     Searched,
@@ -163,6 +164,21 @@ def _job_finished(event: JobFinished) -> _Line:
     return "info", "ingest job finished", fields
 
 
+def _priced(event: ModelCallPriced) -> _Line:
+    fields = {
+        "provider": event.provider,
+        "model": event.model,
+        "cause": event.cause,
+        "prompt_tokens": event.prompt_tokens,
+        "completion_tokens": event.completion_tokens,
+        "cached_tokens": event.cached_tokens,
+        "estimated": event.estimated,
+        "cost_usd": event.usd,
+        "price_known": event.known,
+    }
+    return "debug", "model call priced", fields
+
+
 def _attempt_failed(event: AttemptFailed) -> _Line:
     fields = {"attempt": event.attempt, "error": event.error_type, "kind": event.kind, "transient": event.transient}
     return "debug", "attempt failed", fields
@@ -252,6 +268,7 @@ _LINES: Mapping[type[Event], Callable[[Any], _Line]] = {
     DocumentIngested: _ingested,
     DocumentSkipped: _skipped,
     JobFinished: _job_finished,
+    ModelCallPriced: _priced,
     AttemptFailed: _attempt_failed,
     AttemptTimedOut: _attempt_timed_out,
     RetryScheduled: _retry,

@@ -1,8 +1,9 @@
 """The life of a question, and of a document, as typed events: logs, metrics and consoles are made of nothing else.
 
-The engine emits these on its ``Events``; ``correlation_id`` is the request's id (the job's id for an ingest). Like the
-events of the policies they hold strings, numbers and tuples only, never a live object and never the text of a question
-or of a document, so that a listener may keep them, print them or send them anywhere.
+What a call to a model cost is one, too. The engine emits these on its ``Events``; ``correlation_id`` is the request's
+id (the job's id for an ingest). Like the events of the policies they hold strings, numbers and tuples only, never a
+live object and never the text of a question or of a document, so that a listener may keep them, print them or send
+them anywhere.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ __all__ = [
     "DocumentIngested",
     "DocumentSkipped",
     "JobFinished",
+    "ModelCallPriced",
     "QuestionEmbedded",
     "QuestionReceived",
     "Searched",
@@ -186,3 +188,30 @@ class JobFinished(ServiceEvent):
     status: str
     done: int
     total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCallPriced(ServiceEvent):
+    """A call to a model is over, and this is what it cost; exactly one for each call that used tokens.
+
+    Attributes:
+        provider, model: whose it was; the base's ``dependency`` is ``"model:<provider>/<model>"``.
+        cause: what it was made for: ``first``, ``retry``, ``failover``, ``hedge``, ``fallback``, ``continuation``, or
+            ``wasted``: paid and not used.
+        prompt_tokens: tokens read, those from the provider's cache included.
+        completion_tokens: tokens written.
+        cached_tokens: those of ``prompt_tokens`` that came from the provider's cache.
+        estimated: whether a part of the tokens was counted by us, because the provider did not say.
+        usd: US dollars; 0 where the price is not known.
+        known: whether the price is known.
+    """
+
+    provider: str
+    model: str
+    cause: str
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    estimated: bool
+    usd: float
+    known: bool

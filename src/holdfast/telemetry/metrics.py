@@ -36,8 +36,10 @@ from holdfast.telemetry.events import (
     DocumentIngested,
     DocumentSkipped,
     JobFinished,
+    ModelCallPriced,
     TierChanged,
 )
+from holdfast.telemetry.model_metrics import ModelCosts
 from holdfast.telemetry.window import WindowCount
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ class Metrics:
         self._retries = _Retries(self.registry, clock)
         self._tier = _ServiceTier(self.registry, clock)
         self._ingest = _Ingest(self.registry)
+        self._models = ModelCosts(self.registry)
         self.registry.register(_Breakers(guards))
         Info("holdfast_build", "Which build this is.", registry=self.registry).info({"version": __version__})
         ProcessCollector(registry=self.registry)
@@ -108,6 +111,7 @@ class Metrics:
             (self._ingest.ingested, (DocumentIngested,)),
             (self._ingest.skipped, (DocumentSkipped,)),
             (self._ingest.finished, (JobFinished,)),
+            (self._models.priced, (ModelCallPriced,)),
         )
         stops = [events.listen(callback, *kinds) for callback, kinds in routes]
 

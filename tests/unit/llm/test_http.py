@@ -245,6 +245,25 @@ async def test_a_server_without_tls_is_no_https_server(http: AiohttpHttp) -> Non
             await http.send(HttpRequest(method="GET", url=f"https://127.0.0.1:{port}", timeout=5))
 
 
+async def test_a_connection_that_does_not_come_is_a_refusal(http: AiohttpHttp) -> None:
+    """When connecting alone takes longer than its own timeout, nothing was sent, and the error is that of a refusal."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        try:
+            for each in waiting:  # they fill the line of a server that never accepts
+                each.setblocking(False)
+                each.connect_ex(address)
+            request = HttpRequest(method="GET", url=f"http://127.0.0.1:{address[1]}", timeout=30, connect_timeout=0.1)
+            with pytest.raises(ConnectionRefusedError, match=r"within 0\.1 s"):
+                await http.send(request)
+        finally:
+            for each in waiting:
+                each.close()
+
+
 async def test_silence_is_a_timeout(http: AiohttpHttp) -> None:
     """No head within the timeout is a TimeoutError."""
 

@@ -1,0 +1,1 @@
+"""Which provider answers: targets, keys and routes as data, and the choice among them."""

@@ -1,0 +1,223 @@
+"""A target as it is now: how well it is, how fast, and until when it is not to be asked.
+
+What is known is kept where it belongs. A **target** (a model at a provider) has a breaker, a latency and a retry
+budget. A **key** has the money, and may be parked. A **link** is a target with one of its provider's keys; rate limits
+are its, for providers count by key and model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from holdfast.core.breaker import CircuitBreaker
+from holdfast.core.bulkhead import Bulkhead
+from holdfast.core.classify import classify
+from holdfast.core.clock import NS_PER_SECOND, to_ns
+from holdfast.core.pipeline import Pipeline
+from holdfast.core.rate_limiter import RateLimiter
+from holdfast.core.retry_budget import RetryBudget
+from holdfast.llm.routing.latency import PeakEwma
+
+if TYPE_CHECKING:
+    import random
+
+    from holdfast.core.clock import Clock
+    from holdfast.core.events import Events
+    from holdfast.core.faults import Fault
+    from holdfast.llm.routing.targets import Key, Provider, Target
+    from holdfast.llm.wire.limits import RateLimits
+
+__all__ = ["KeyState", "Link", "LinkSnapshot", "TargetState"]
+
+FOREVER_NS = 1 << 62
+_NO_LIMIT = 600_000_000.0  # requests a minute, the most that a limiter takes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkSnapshot:
+    """A link at one moment.
+
+    Attributes:
+        name: the target's name, and the key's where the provider has several.
+        state: the breaker's state.
+        ready_in: seconds until it makes sense to ask it; 0 is now, None is when an operator has changed something.
+        why: what it waits for, in a word: ``"open"``, ``"asked_to_wait"``, ``"parked"``, or empty.
+        latency_seconds: its time to first token, as the picker sees it; 0 before the first answer.
+        in_flight: calls under way at the target, whatever the key.
+        calls: calls made with this key; ``failures`` of them failed.
+    """
+
+    name: str
+    provider: str
+    model: str
+    key: str
+    state: str
+    ready_in: float | None
+    why: str
+    latency_seconds: float
+    in_flight: int
+    calls: int
+    failures: int
+
+
+class KeyState:
+    """A provider's key, which all its models share."""
+
+    __slots__ = ("key", "parked_until_ns", "why")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.parked_until_ns = 0
+        self.why = ""
+
+    def park(self, until_ns: int, why: str) -> None:
+        """Use the key for nothing until then."""
+        self.parked_until_ns, self.why = until_ns, why
+
+    def release(self) -> None:
+        """The key works again."""
+        self.parked_until_ns, self.why = 0, ""
+
+
+class TargetState:
+    """A model at a provider, whichever key it is asked with."""
+
+    def __init__(self, target: Target, *, clock: Clock, rng: random.Random, events: Events) -> None:
+        self.target = target
+        self.name = f"model:{target.name}"
+        self.clock = clock
+        self.rng = rng
+        self.events = events
+        self.breaker = CircuitBreaker(target.provider.breaker)
+        self.budget = RetryBudget(clock=clock, events=events, name=self.name)
+        self.latency = PeakEwma(clock)
+        self.in_flight = 0
+
+    def classify(self, error: BaseException) -> Fault:
+        """What an error of this target means, by its provider's own codes."""
+        return classify(error, clock=self.clock, provider=self.target.provider.error_table)
+
+
+class Link:
+    """A target with one key.
+
+    Attributes:
+        guard: the pipeline around every call: the target's breaker and its limits.
+        not_before_ns: until when the provider asked not to be asked with this key.
+    """
+
+    def __init__(self, state: TargetState, key: KeyState) -> None:
+        target = state.target
+        self.state = state
+        self.key = key
+        self.name = f"{target.name}#{key.key.name}" if len(target.provider.keys) > 1 else target.name
+        self.not_before_ns = 0
+        self.calls = 0
+        self.failures = 0
+        self._tokens_left: float | None = None
+        self._tokens_known_until_ns = 0
+        gates: list[Any] = [state.breaker]
+        if target.provider.max_concurrent is not None:
+            gates.append(Bulkhead(max_concurrent=target.provider.max_concurrent))
+        if (limiter := _limiter(target.provider)) is not None:
+            gates.append(limiter)
+        self.guard = Pipeline(
+            *gates,
+            name=state.name,
+            clock=state.clock,
+            rng=state.rng,
+            events=state.events,
+            classify=state.classify,
+        )
+
+    @property
+    def target(self) -> Target:
+        """What it leads to."""
+        return self.state.target
+
+    def ready_at_ns(self, now_ns: int, tokens: float = 0) -> int:
+        """When it makes sense to ask: ``now_ns`` is now, ``FOREVER_NS`` when nobody knows.
+
+        Args:
+            tokens: about how many tokens the question costs.
+        """
+        return max(now_ns, self.key.parked_until_ns, self._held_until_ns(now_ns, tokens), self._shut_until_ns(now_ns))
+
+    def waits_briefly(self, now_ns: int) -> bool:
+        """Whether nothing stands in the way but a provider's wish to be left alone for a while."""
+        return self.key.parked_until_ns <= now_ns and not self._shut_until_ns(now_ns)
+
+    def why_not(self, now_ns: int) -> str:
+        """Why it is not asked, as a sentence without its beginning."""
+        if self.key.parked_until_ns > now_ns:
+            left = (self.key.parked_until_ns - now_ns) / NS_PER_SECOND
+            return f"its key {self.key.key.name} was refused ({self.key.why}) and is left alone for {left:.0f} s"
+        if self._shut_until_ns(now_ns):
+            return "its circuit breaker is open"
+        return f"it asked to be left alone for {max(0, self._held_until_ns(now_ns, 0) - now_ns) / NS_PER_SECOND:.1f} s"
+
+    def hold(self, until_ns: int) -> None:
+        """Do not ask before then; an earlier time changes nothing."""
+        self.not_before_ns = max(self.not_before_ns, until_ns)
+
+    def note(self, limits: RateLimits) -> None:
+        """Take in what the provider says is left of its rate limits."""
+        now = self.state.clock.now_ns()
+        requests, tokens = limits.requests, limits.tokens
+        if requests is not None and requests.remaining is not None and requests.remaining <= 0:
+            self.hold(now + to_ns(requests.reset_seconds or 0))
+        if tokens is not None and tokens.remaining is not None and tokens.reset_seconds is not None:
+            self._tokens_left = tokens.remaining
+            self._tokens_known_until_ns = now + to_ns(tokens.reset_seconds)
+
+    @property
+    def load(self) -> float:
+        """What a further call would meet: the latency, times the calls that share it (peak-EWMA balancing)."""
+        return self.state.latency.seconds * (self.state.in_flight + 1)
+
+    def snapshot(self) -> LinkSnapshot:
+        """Its state now."""
+        now = self.state.clock.now_ns()
+        breaker = self.state.breaker.snapshot()
+        ready = self.ready_at_ns(now)
+        why = ""
+        if ready > now:
+            parked, held = self.key.parked_until_ns, self._held_until_ns(now, 0)
+            why = "parked" if parked == ready else "asked_to_wait" if held == ready else "open"
+        return LinkSnapshot(
+            name=self.name,
+            provider=self.target.provider.name,
+            model=self.target.model,
+            key=self.key.key.name,
+            state=str(breaker.state),
+            ready_in=None if ready >= FOREVER_NS else (ready - now) / NS_PER_SECOND,
+            why=why,
+            latency_seconds=self.state.latency.seconds,
+            in_flight=self.state.in_flight,
+            calls=self.calls,
+            failures=self.failures,
+        )
+
+    def _held_until_ns(self, now_ns: int, tokens: float) -> int:
+        until = self.not_before_ns
+        if self._tokens_left is not None and tokens > self._tokens_left and now_ns < self._tokens_known_until_ns:
+            until = max(until, self._tokens_known_until_ns)
+        return until
+
+    def _shut_until_ns(self, now_ns: int) -> int:
+        breaker = self.state.breaker.snapshot()
+        if breaker.state != "open":
+            return 0
+        return FOREVER_NS if breaker.retry_after is None else now_ns + to_ns(breaker.retry_after)
+
+
+def _limiter(provider: Provider) -> RateLimiter | None:
+    """The limits that the user knows of. A second's worth of requests may come at once, and a minute's of tokens."""
+    requests, tokens = provider.requests_per_minute, provider.tokens_per_minute
+    if requests is None and tokens is None:
+        return None
+    rate = _NO_LIMIT if requests is None else requests
+    return RateLimiter(
+        requests_per_minute=rate, burst=max(1.0, rate / 60), tokens_per_minute=tokens, kept_share=0.0, default_cost=1
+    )
