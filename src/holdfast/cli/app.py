@@ -16,6 +16,7 @@ from holdfast.cli.options import Options
 from holdfast.cli.output import complain
 from holdfast.cli.search import search
 from holdfast.cli.serve import serve
+from holdfast.cli.simulate import simulate
 from holdfast.errors import ConfigError, HoldfastError, InvalidInputError, MissingExtraError, NotFoundError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ app.command(rich_help_panel=_MAIN)(search)
 app.command(rich_help_panel=_MAIN)(serve)
 app.command(name="eval", rich_help_panel=_MORE)(evaluate)
 app.command(rich_help_panel=_MORE)(model)
+app.command(rich_help_panel=_MORE)(simulate)
 
 
 @app.callback(invoke_without_command=True)

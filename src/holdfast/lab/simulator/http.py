@@ -1,0 +1,115 @@
+"""The simulator behind the HTTP port: in process, on its own clock, with the errors of a real client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from holdfast.core.clock import to_ns
+from holdfast.lab.simulator.response import SimulatedCut, SimulatedRefusal, SimulatedReset
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from holdfast.core.ports import HttpRequest
+    from holdfast.lab.simulator.response import SimulatedResponse
+    from holdfast.lab.simulator.service import Simulator
+
+__all__ = ["InProcessResponse", "SimulatorHttp"]
+
+
+class SimulatorHttp:
+    """Sends requests to simulators, without a network.
+
+    What a fault does to a connection raises what :class:`holdfast.llm.http.AiohttpHttp` raises for it.
+
+    Args:
+        simulators: by base address, e.g. ``"https://api.openai.test/v1"``. An address that none of them begins is
+            refused, as a host is that nobody listens on.
+    """
+
+    def __init__(self, simulators: Mapping[str, Simulator]) -> None:
+        longest_first = sorted(simulators.items(), key=lambda item: -len(item[0]))
+        self._simulators = [(base.rstrip("/"), simulator) for base, simulator in longest_first]
+        self._closed = False
+
+    async def send(self, request: HttpRequest) -> InProcessResponse:
+        """Send ``request`` and return when the head of the response is there.
+
+        Raises:
+            ConnectionRefusedError: no simulator has this address, or a fault refuses the connection.
+            ConnectionResetError: a fault resets the connection.
+            TimeoutError: no head within ``request.timeout`` seconds of the simulator's clock.
+            ValueError: the address is not an http(s) address.
+            RuntimeError: the client is closed.
+        """
+        if self._closed:
+            raise RuntimeError("this HTTP client is closed")
+        parts = urlsplit(request.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("not an http or https address")
+        host = parts.hostname
+        simulator, path = self._find(request.url, host)
+        response = simulator.begin(request.method, path, request.headers, request.body)
+        timeout_ns = to_ns(request.timeout)
+        if response.head_wait_ns > timeout_ns:
+            try:
+                await simulator.clock.asleep_ns(timeout_ns)
+            finally:
+                response.close()
+            raise TimeoutError(f"{host} did not answer within {request.timeout:g} s")
+        try:
+            await response.head()
+        except SimulatedRefusal:
+            raise ConnectionRefusedError(f"no connection to {host}: Connection refused") from None
+        except SimulatedReset:
+            raise ConnectionResetError(f"the connection to {host} broke: Connection reset by peer") from None
+        return InProcessResponse(response, host)
+
+    async def close(self) -> None:
+        """Take no more requests. A second call does nothing."""
+        self._closed = True
+
+    def _find(self, url: str, host: str) -> tuple[Simulator, str]:
+        for base, simulator in self._simulators:
+            rest = url[len(base) :]
+            if url.startswith(base) and rest[:1] in {"", "/", "?"}:
+                return simulator, rest or "/"
+        raise ConnectionRefusedError(f"no connection to {host}: no simulator has this address")
+
+
+class InProcessResponse:
+    """A response whose body is read as it comes."""
+
+    def __init__(self, response: SimulatedResponse, host: str) -> None:
+        self._response = response
+        self._host = host
+
+    @property
+    def status(self) -> int:
+        """The status code."""
+        return self._response.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The header fields, names in lower case."""
+        return self._response.headers
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The body, piece by piece, as it arrives.
+
+        Raises:
+            ConnectionResetError: a fault breaks the connection before the end of the body.
+        """
+        pieces = self._response.body()
+        try:
+            async for piece in pieces:
+                yield piece
+        except SimulatedCut:
+            raise ConnectionResetError(f"the connection to {self._host} broke: Connection reset by peer") from None
+        finally:
+            self._response.close()
+
+    async def close(self) -> None:
+        """Read no further: a response that was not at its end is cancelled."""
+        self._response.close()

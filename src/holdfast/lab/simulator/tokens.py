@@ -1,0 +1,23 @@
+"""What a token is here: a piece of at most six letters with the blanks before it, about four characters of English.
+
+The pieces of an answer are what a stream sends one by one, so the count in ``usage`` is the number of pieces, streamed
+or not.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["count", "pieces_of"]
+
+_PIECE = re.compile(r"\s*\w{1,6}|\s*[^\w\s]|\s+")
+
+
+def pieces_of(text: str) -> list[str]:
+    """``text`` in tokens; put together again they are ``text``."""
+    return _PIECE.findall(text)
+
+
+def count(text: str) -> int:
+    """How many tokens ``text`` has."""
+    return sum(1 for _ in _PIECE.finditer(text))

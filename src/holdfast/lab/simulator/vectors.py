@@ -1,0 +1,44 @@
+"""Embeddings without a model: words and pieces of words, counted in buckets that their hash chooses.
+
+The "hashing trick" (Weinberger et al. 2009), with signs: texts that share words, or word stems, are near each other,
+and texts that share nothing are nearly at a right angle.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from array import array
+from math import sqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["vector_of"]
+
+_WORD = re.compile(r"\w+")
+_GRAM = 4
+_GRAM_WEIGHT = 0.3
+_MOST_WORDS = 8_192
+_SIGN = 1 << 31
+
+
+def vector_of(text: str, dimension: int) -> array[float]:
+    """The vector of ``text``: ``dimension`` numbers of 32 bits, of length 1, always the same."""
+    sums = [0.0] * dimension
+    for feature, weight in _features(text.lower()):
+        code = zlib.crc32(feature.encode("utf-8", "replace"))
+        sums[code % dimension] += weight if code & _SIGN else -weight
+    length = sqrt(sum(value * value for value in sums))
+    if length == 0:
+        sums[0] = length = 1.0
+    return array("f", (value / length for value in sums))
+
+
+def _features(text: str) -> Iterator[tuple[str, float]]:
+    for word in _WORD.findall(text)[:_MOST_WORDS] or [text]:
+        yield word, 1.0
+        framed = f"<{word}>"
+        for start in range(len(framed) - _GRAM + 1):
+            yield framed[start : start + _GRAM], _GRAM_WEIGHT
