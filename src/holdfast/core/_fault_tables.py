@@ -121,7 +121,10 @@ PROVIDERS: Mapping[str, Provider] = {
             "timeout_error": _TIMEOUT,
             "api_error": SERVER_ERROR,
         },
-        ((400, "prompt is too long", _TOO_LONG),),  # its code is that of every bad request
+        (  # their code is that of every bad request
+            (400, "prompt is too long", _TOO_LONG),
+            (400, "content filtering policy", _FILTERED),
+        ),
     ),
     "gemini": Provider(
         {

@@ -156,6 +156,11 @@ def azure(code: str) -> dict[str, object]:
     return {"error": {"code": code, "message": "m", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}
 
 
+def _anthropic(message: str) -> dict[str, object]:
+    """A bad request as Anthropic words it; only the words tell what is bad."""
+    return {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+
+
 @pytest.mark.parametrize(
     ("body", "status", "kind", "transient"),
     [
@@ -183,6 +188,16 @@ def azure(code: str) -> dict[str, object]:
         ([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}], 429, K.THROTTLED, True),
         ({"detail": "You have exceeded your rate limit"}, 429, K.THROTTLED, True),
         ({"detail": "The request is too long"}, 400, K.BAD_REQUEST, False),
+        (_anthropic("prompt is too long: 210000 tokens > 200000 maximum"), 400, K.CONTEXT_TOO_LONG, False),
+        (_anthropic("Output blocked by content filtering policy"), 400, K.CONTENT_FILTERED, False),
+        (_anthropic("messages: at least one message is required"), 400, K.BAD_REQUEST, False),
+        (
+            {"error": {"code": 400, "message": "The input token count (1200000) exceeds the maximum"}},
+            400,
+            K.CONTEXT_TOO_LONG,
+            False,
+        ),
+        ({"object": "error", "message": "This model's maximum context length is 8192"}, 400, K.CONTEXT_TOO_LONG, False),
         ({"message": "You are using a Trial key, which is limited to 1000 API calls / month."}, 429, K.QUOTA, False),
         ({"message": "too many requests"}, 429, K.THROTTLED, True),
         ({"message": "request cancelled"}, 499, K.CANCELLED, False),
