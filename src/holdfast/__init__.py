@@ -4,8 +4,8 @@
 
     guard = hf.Pipeline(hf.Retry(), hf.CircuitBreaker(), hf.Timeout(seconds=10), name="model:openai")
 
-The names of the core are here; each is imported when it is first used (PEP 562), so that importing the package costs
-next to nothing.
+The names of the core are here, and those that wrap SDKs; each is imported when it is first used (PEP 562), so that
+importing the package costs next to nothing.
 """
 
 from __future__ import annotations
@@ -52,12 +52,19 @@ if TYPE_CHECKING:
     from holdfast.core.single_flight import SingleFlight as SingleFlight
     from holdfast.core.sliding_window import SlidingWindow as SlidingWindow
     from holdfast.core.timeout import Timeout as Timeout
+    from holdfast.llm.dropin.backups import Backup as Backup
+    from holdfast.llm.dropin.guards import guard_agent as guard_agent
+    from holdfast.llm.dropin.guards import guard_completions as guard_completions
+    from holdfast.llm.dropin.guards import guard_embeddings as guard_embeddings
+    from holdfast.llm.dropin.wrapping import wrap as wrap
+    from holdfast.llm.dropin.wrapping import wrapped as wrapped
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AdaptiveLimit": "adaptive_limit",
     "AdaptiveRate": "adaptive_rate",
+    "Backup": "llm.dropin.backups",
     "BreakerState": "breaker",
     "Bulkhead": "bulkhead",
     "CircuitBreaker": "breaker",
@@ -92,9 +99,15 @@ _HOMES = {
     "current_demand": "demand",
     "deadline_scope": "deadline",
     "demand_scope": "demand",
+    "guard_agent": "llm.dropin.guards",
+    "guard_completions": "llm.dropin.guards",
+    "guard_embeddings": "llm.dropin.guards",
     "hedge_index": "hedge",
     "remaining_ns": "deadline",
+    "wrap": "llm.dropin.wrapping",
+    "wrapped": "llm.dropin.wrapping",
 }
+"""Where each name lives: a module of the core, or, with dots, of the package."""
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  the keys are strings
 
@@ -105,7 +118,8 @@ if not TYPE_CHECKING:  # a checker that saw it would take any name for one of ou
         home = _HOMES.get(name)
         if home is None:
             raise AttributeError(f"module 'holdfast' has no attribute {name!r}")
-        value: object = getattr(importlib.import_module(f"holdfast.core.{home}"), name)
+        module = f"holdfast.{home}" if "." in home else f"holdfast.core.{home}"
+        value: object = getattr(importlib.import_module(module), name)
         globals()[name] = value
         return value
 

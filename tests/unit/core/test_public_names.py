@@ -16,7 +16,7 @@ def test_every_name_is_there() -> None:
         vars(hf).pop(name, None)
         value = getattr(hf, name)
         assert vars(hf)[name] is value
-        assert value is getattr(sys.modules[f"holdfast.core.{home}"], name)
+        assert value is getattr(sys.modules[f"holdfast.{home}" if "." in home else f"holdfast.core.{home}"], name)
 
 
 def test_an_unknown_name() -> None:

@@ -11,7 +11,9 @@ from holdfast.core.patience import Patience
 from holdfast.llm.costs import CallCost, CostBook, priced_event
 from holdfast.llm.messages import Usage
 from holdfast.llm.prices import load_prices
+from holdfast.llm.routing.background import Background
 from holdfast.llm.routing.link import KeyState, Link, TargetState
+from holdfast.llm.streams.hedges import HedgeAllowance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
     from holdfast.llm.prices import Prices
     from holdfast.llm.routing.link import LinkSnapshot
     from holdfast.llm.routing.targets import Choice, Provider, Target
-    from holdfast.llm.streams.hedges import HedgeAllowance
 
 __all__ = ["Network"]
 
+_MOST_ALLOWANCES = 512
+"""Routes whose hedges are counted one by one: they may be made from what callers ask for."""
 _USUAL = Usage(prompt_tokens=4_000, completion_tokens=1_000)
 """By which prices are compared: most questions are longer than their answers."""
 
@@ -38,6 +41,10 @@ class Network:
         https: clients of single providers, by the provider's name, where they are not to use ``http``.
         prices: what models cost; by default those that come with the package.
         clock, rng, events: where time, chance and listeners come from.
+
+    Attributes:
+        background: what goes on after its caller has an answer.
+        hedges: the allowance of each route, see :meth:`allowance`.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class Network:
         self.patience = Patience(clock)
         self.prices = prices or load_prices()
         self.costs = CostBook()
+        self.background = Background()
         self.hedges: dict[str, HedgeAllowance] = {}
         self._http = http
         self._https = dict(https or {})
@@ -72,6 +80,15 @@ class Network:
         if choose == "cheapest":
             targets = sorted(targets, key=self._price)
         return {self._link(target, index): target.weight for target in targets for index in range(_keys(target))}
+
+    def allowance(self, route: str, percent: float) -> HedgeAllowance:
+        """How many questions of a route may be hedged; the routes that were made first are forgotten first."""
+        allowance = self.hedges.get(route)
+        if allowance is None:
+            allowance = self.hedges[route] = HedgeAllowance(percent)
+            if len(self.hedges) > _MOST_ALLOWANCES:
+                del self.hedges[next(iter(self.hedges))]
+        return allowance
 
     def book(self, target: Target, usage: Usage, cause: Cause, *, attempt: int = 0) -> CallCost:
         """Enter what a call cost, and tell of it."""
@@ -98,6 +115,8 @@ class Network:
         if state is not None and not state.in_flight:
             del self._states[target]
             self._links = {known: link for known, link in self._links.items() if known[0] != target}
+            used = {(link.target.provider.name, link.key.key.name) for link in self._links.values()}
+            self._keys = {known: key for known, key in self._keys.items() if known in used or key.why}
 
     def release_keys(self) -> None:
         """Use parked keys again: the money is there, or the key was mended."""
@@ -105,7 +124,8 @@ class Network:
             key.release()
 
     async def close(self) -> None:
-        """Close the clients."""
+        """End what goes on in the background, and close the clients."""
+        await self.background.close()
         for http in {id(each): each for each in (self._http, *self._https.values())}.values():
             await http.close()
 
