@@ -30,15 +30,17 @@ QUESTION = "For how many months are gift cards valid?"
 
 
 class Service:
-    """A running ``holdfast serve`` on a free port, searching by words."""
+    """A running ``holdfast serve`` on a free port, searching by words; ``environ`` is added to its environment."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, **environ: str) -> None:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
         self._environ = ours | {
             "HOLDFAST_DATA_DIR": str(folder),
             "HOLDFAST_PORT": str(port),
             "HOLDFAST_EMBEDDER": "none",
+            **environ,
         }
+        self.port = port
         self._url = f"http://127.0.0.1:{port}"
         self._log = folder.parent / "serve.log"
         self.process = self._start()
@@ -95,6 +97,9 @@ class Service:
         self.process.wait(PATIENCE)
         self.process = self._start()
         self.ready()
+
+    def log(self) -> str:
+        return self._log.read_text()
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

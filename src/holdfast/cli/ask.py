@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from holdfast.cli.output import note, print_json, print_result, warn
+from holdfast.cli.output import note, print_json, print_piece, print_result, warn
 
 if TYPE_CHECKING:
     from holdfast.cli.options import Options
@@ -25,30 +25,41 @@ def ask(
         bool, typer.Option("--json", help="Print the whole answer as JSON, as the HTTP API gives it.")
     ] = False,
 ) -> None:
-    """Ask a question and get an answer with its sources.
+    """Ask a question and get an answer with its sources, as it is written.
 
     "I don't know" is an answer too: the exit code is 0.
     """
     import asyncio
 
-    from holdfast.cli.render import answer_json, answer_lines, answer_note
+    from holdfast.cli.render import answer_json, answer_note, citation_lines
 
     options: Options = context.obj
-    answer = asyncio.run(_ask(options.settings(collection=collection, top_k=top_k), question))
+    settings = options.settings(collection=collection, top_k=top_k)
+    answer = asyncio.run(_ask(settings, question, show=not as_json))
     if as_json:
         print_json(answer_json(answer))
         return
-    for line in answer_lines(answer):
+    print_result()  # ends the line of the answer's last piece
+    for line in citation_lines(answer):
         print_result(line)
     if answer.notice:
         warn(answer.notice)
     note(answer_note(answer))
 
 
-async def _ask(settings: "Settings", question: str) -> "Answer":
+async def _ask(settings: "Settings", question: str, *, show: bool) -> "Answer":
+    from contextlib import aclosing
+
     from holdfast.cli.session import opened
     from holdfast.rag.query import Query
 
     query = Query(question=question, collection=settings.collection)
     async with opened(settings, create=False) as engine:
-        return await engine.ask(query)
+        if not show:
+            return await engine.ask(query)
+        async with aclosing(engine.stream(query)) as items:
+            async for item in items:
+                if not isinstance(item, str):
+                    return item
+                print_piece(item)
+    raise AssertionError("the last item is the answer")

@@ -127,6 +127,9 @@ def _print_table(report: "EvalReport") -> None:
     console.print(
         f"Time for an answer: p50 {report.latency_ms_p50 or 0:.1f} ms, p99 {report.latency_ms_p99 or 0:.1f} ms."
     )
+    if report.models:
+        written = ", ".join(f"{name} {count:,}" for name, count in report.models.items())
+        console.print(f"Answers that a model wrote: {written}. They cost ${report.cost_usd:.4f}.")
 
 
 def _rate(value: float | None) -> str:

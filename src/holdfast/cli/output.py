@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["complain", "note", "plain", "print_json", "print_result", "warn"]
+__all__ = ["complain", "note", "plain", "print_json", "print_piece", "print_result", "warn"]
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -29,6 +29,12 @@ def plain(text: str) -> str:
 def print_result(text: str = "") -> None:
     """Write a line of the result."""
     typer.echo(plain(text))
+
+
+def print_piece(text: str) -> None:
+    """Write a piece of the result as it comes; :func:`print_result` ends the line."""
+    typer.echo(plain(text), nl=False)
+    sys.stdout.flush()
 
 
 def print_json(value: Mapping[str, object]) -> None:

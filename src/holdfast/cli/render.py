@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from holdfast.rag.types import Answer, Hit, SearchResult
 
-__all__ = ["answer_json", "answer_lines", "answer_note", "hit_lines", "search_json"]
+__all__ = ["answer_json", "answer_note", "citation_lines", "hit_lines", "search_json"]
 
 _SNIPPET_CHARS = 240
 
@@ -46,19 +46,23 @@ def _hit_json(hit: Hit) -> dict[str, object]:
     }
 
 
-def answer_lines(answer: Answer) -> list[str]:
-    """The answer, then what it rests on, numbered as the answer numbers it."""
-    lines = [answer.text]
-    if answer.citations:
-        lines.append("")
+def citation_lines(answer: Answer) -> list[str]:
+    """What the answer rests on, numbered as it numbers it, below an empty line."""
+    lines = [""] if answer.citations else []
     for number, citation in enumerate(answer.citations, start=1):
         lines.append(f"[{number}] {_place(citation.title, citation.heading, citation.uri)}")
     return lines
 
 
 def answer_note(answer: Answer) -> str:
-    """One line on where the answer came from and how good it is."""
+    """One line on where the answer came from, how good it is, and what it cost."""
     parts = [f"source {answer.source}", f"tier {answer.tier}", f"confidence {answer.confidence:.2f}"]
+    if answer.model is not None:
+        parts.append(f"model {answer.model}")
+    if answer.usage.total_tokens:
+        parts.append(f"{answer.usage.prompt_tokens:,} + {answer.usage.completion_tokens:,} tokens")
+    if answer.cost_usd:
+        parts.append(f"${answer.cost_usd:.6f}")
     if answer.age_seconds:
         parts.append(f"{answer.age_seconds:.0f} s old")
     if "total" in answer.timings_ms:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from holdfast.cli.output import warn
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -27,6 +29,8 @@ async def opened(settings: Settings, *, create: bool = True) -> AsyncIterator[En
     from holdfast.rag.app import build_engine
 
     engine = build_engine(settings)
+    for sentence in engine.warnings:
+        warn(sentence)
     try:
         await engine.open(create=create)
         yield engine

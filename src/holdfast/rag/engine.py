@@ -6,53 +6,51 @@ something to fall back on:
     cache down      nothing is noticed
     embedder down   the search goes by words
     search down     the last good answer to this question, then a polite sentence
+    model down      the sentences that answer best, word for word
     answerer down   the best passages themselves
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack, aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from holdfast.core.bulkhead import Bulkhead
 from holdfast.core.deadline import deadline_scope
 from holdfast.core.events import correlation_scope
-from holdfast.errors import DeadlineExceededError, NotFoundError, RetriesExhaustedError, StoreError
-from holdfast.rag.answering.base import AnswerRequest
-from holdfast.rag.answering.excerpt import excerpt
-from holdfast.rag.cache import cache_key
+from holdfast.errors import NotFoundError, RetriesExhaustedError, StoreError
 from holdfast.rag.health import Health, check_all
+from holdfast.rag.inquiry import Inquiry
 from holdfast.rag.narrator import Narrator
 from holdfast.rag.query import Query
 from holdfast.rag.recall import Recall
 from holdfast.rag.search import Searcher
-from holdfast.rag.types import Answer, Reason, SearchResult, Source, Tier
-from holdfast.rag.wording import empty_store_answer, late_answer, notice, offline_answer
+from holdfast.rag.types import Answer, Reason, SearchResult, Tier
+from holdfast.rag.writer import Writer
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from holdfast.core.clock import Clock
     from holdfast.core.events import Events
     from holdfast.core.pipeline import Pipeline
     from holdfast.core.ports import Blocking
     from holdfast.llm.embedding import Embedder
-    from holdfast.rag.answering.base import Answerer, Draft
+    from holdfast.rag.answering.base import Answerer
     from holdfast.rag.cache import AnswerCache
     from holdfast.rag.guards import Guards
     from holdfast.rag.ingest import Ingestor
-    from holdfast.rag.recall import Remembered
-    from holdfast.rag.search import Found
+    from holdfast.rag.models import Models
     from holdfast.rag.settings import Settings
     from holdfast.rag.store.base import Store
     from holdfast.rag.store.jobs import JobStore
 
 __all__ = ["Engine"]
 
-_RETRY_HINT_SECONDS = 15.0
-"""What an offline answer promises: an open breaker lets a probe through after this long."""
-
+_PER_THREAD = 2
+_PER_THREAD_WITH_A_MODEL = 16
 _MOST_WAITING = 500
 _LONGEST_WAIT_SECONDS = 10.0
 _CALLERS_OWN = frozenset({Reason.DEADLINE_EXCEEDED, Reason.STORE_EMPTY})
@@ -68,6 +66,8 @@ class Engine:
         settings: defaults for every question, and the times that cached answers live.
         embedder: None to search by words only, by choice.
         cache: None to keep no answers.
+        fallback: who answers when ``answerer`` cannot; None: the passages themselves do.
+        models: the models behind ``answerer`` and ``embedder``, closed with the engine; None where both are local.
     """
 
     def __init__(
@@ -85,6 +85,8 @@ class Engine:
         clock: Clock,
         rng: random.Random,
         events: Events,
+        fallback: Answerer | None = None,
+        models: Models | None = None,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -94,7 +96,7 @@ class Engine:
         self.clock = clock
         self.events = events
         self._embedder = embedder
-        self._answerer = answerer
+        self._models = models
         self._guards = guards
         self._rng = rng
         self._narrator = Narrator(events, clock)
@@ -108,10 +110,27 @@ class Engine:
             ttl=settings.cache_ttl,
             stale_ttl=settings.stale_ttl,
         )
+        self._inquiry = Inquiry(
+            settings=settings,
+            store=store.name,
+            recall=self._recall,
+            searcher=self._searcher,
+            writer=Writer(
+                answerer=answerer,
+                guard=guards.model,
+                fallback=fallback,
+                fallback_guard=guards.answerer,
+                narrator=self._narrator,
+            ),
+            narrator=self._narrator,
+            clock=clock,
+        )
         # Work beyond what the machine does in a request's time would only make everybody late: it waits in a short
-        # line, in front of the dependencies' timeouts, and is refused when the line is full.
+        # line, in front of the dependencies' timeouts, and is refused when the line is full. A question that waits for
+        # a model keeps no thread busy.
+        waits_for_a_model = models is not None and models.answers is not None
         self._bulkhead = Bulkhead(
-            max_concurrent=2 * settings.max_workers,
+            max_concurrent=(_PER_THREAD_WITH_A_MODEL if waits_for_a_model else _PER_THREAD) * settings.max_workers,
             max_waiting=_MOST_WAITING,
             max_wait=_LONGEST_WAIT_SECONDS,
             clock=clock,
@@ -136,7 +155,7 @@ class Engine:
             await self.store.open()
         else:
             await self.store.ping()
-        if self._embedder is not None:
+        if self._embedder is not None and not self._embeds_remotely:  # a call to a provider costs money
             try:
                 await self._embedder.embed(["warm up"], kind="query")
             except Exception as error:  # noqa: BLE001 - told as an event; each question will try again
@@ -149,11 +168,19 @@ class Engine:
         await self.store.close()
         if self._embedder is not None:
             await self._embedder.close()
+        if self._models is not None:
+            await self._models.client.close()
         await self.blocking.close()
 
     def guards(self) -> Mapping[str, Pipeline]:
-        """The pipelines on the path of a question, by the dependency's name."""
-        return self._guards.by_name()
+        """The pipelines on the path of a question, by the dependency's name; those of the models' links included."""
+        links = {} if self._models is None else self._models.guards()
+        return {**self._guards.by_name(), **links}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences on what is configured and does not stop the engine from working."""
+        return () if self._models is None else self._models.client.routes.warnings
 
     async def delete_document(self, document_id: str, *, collection: str = "default") -> bool:
         """Remove a document and everything made of it, remembered answers that cite it included.
@@ -179,29 +206,25 @@ class Engine:
             RejectedError: too many questions are under way.
             DeadlineExceededError: the time allowed was used up while waiting for other questions.
         """
-        query = self._named(query)
-        _refuse_conversation(query)
-        started = self.clock.now_ns()
-        with correlation_scope(query.request_id), deadline_scope(self._seconds_for(query), clock=self.clock):
-            async with self._bulkhead.admit():
-                self._narrator.received(query)
-                answer = await self._answer(query)
-            total_ns = self.clock.now_ns() - started
-            timings = {**answer.timings_ms, "total": total_ns / 1e6}
-            answer = replace(answer, request_id=query.request_id, timings_ms=_rounded(timings))
-            self._finish(answer, total_ns / 1e9)
+        answer: Answer | None = None
+        async with aclosing(self._items(query, streamed=False)) as items:
+            async for item in items:
+                answer = item if isinstance(item, Answer) else answer
+        if answer is None:
+            raise AssertionError("the last item is the answer")
         return answer
 
-    async def stream(self, query: Query | str) -> AsyncIterator[str | Answer]:
-        """Answer a question piece by piece: its text, then the whole answer as the last item.
+    def stream(self, query: Query | str) -> AsyncGenerator[str | Answer, None]:
+        """Answer a question piece by piece: its text as it is written, then the whole answer as the last item.
+
+        The pieces add up to the answer's text. Close it to stop: a model that is writing is told by closing the
+        connection.
 
         Raises:
-            NotFoundError: the conversation that was named does not exist.
+            InvalidInputError, NotFoundError, RejectedError, DeadlineExceededError: as for :meth:`ask`, before the first
+                piece.
         """
-        answer = await self.ask(query)
-        for piece in answer.text.splitlines(keepends=True):
-            yield piece
-        yield answer
+        return self._items(query, streamed=True)
 
     async def search(self, query: Query | str) -> SearchResult:
         """The passages that fit a question best, without an answer.
@@ -232,7 +255,14 @@ class Engine:
 
     async def health(self) -> Health:
         """Ask the dependencies now, past their breakers, and say what follows."""
-        checks = await check_all(store=self.store, embedder=self._embedder, guards=self._guards, clock=self.clock)
+        checks = await check_all(
+            store=self.store,
+            embedder=self._embedder,
+            ask_embedder=not self._embeds_remotely,
+            guards=self._guards,
+            links=() if self._models is None else self._models.links(),
+            clock=self.clock,
+        )
         if not self._opened:
             return Health(status="unavailable", tier=Tier.OFFLINE, checks=checks)
         healthy = all(check.status == "ok" for check in checks.values())
@@ -240,103 +270,51 @@ class Engine:
 
     # -- the path of one question ------------------------------------------------------------------------------------
 
-    async def _answer(self, query: Query) -> Answer:
-        top_k = self._top_k(query)
-        key = cache_key(query, top_k=top_k)
-        started = self.clock.now_ns()
-        remembered = await self._recall.look_up(key)
-        timings = {"cache": (self.clock.now_ns() - started) / 1e6}
-        if remembered.answer is not None and remembered.current:
-            return replace(
-                remembered.answer,
-                source=Source.CACHE,
-                age_seconds=round(remembered.age_seconds, 3),
-                cost_usd=0.0,
-                timings_ms=timings,
-            )
-        try:
-            found = await self._searcher.search(query, k=top_k)
-        except Exception as error:  # noqa: BLE001 - any failure of the search has the same way out
-            late = isinstance(error, DeadlineExceededError)
-            reason = Reason.DEADLINE_EXCEEDED if late else Reason.VECTOR_STORE_UNAVAILABLE
-            self._narrator.stage_failed("search", self.store.name, reason, error)
-            return self._without_search(remembered, reason, timings)
-        timings |= found.timings_ms
-        if not found.hits and found.chunk_count == 0:
-            return Answer(
-                text=empty_store_answer(query.collection),
-                answered=False,
-                source=Source.STATIC,
-                tier=Tier.MINIMAL,
-                degraded=True,
-                reasons=(Reason.STORE_EMPTY,),
-                timings_ms=timings,
-            )
-        answer = await self._compose(query, found, timings)
-        if answer.answered and not answer.degraded:
-            await self._recall.keep(key, answer, remembered.generation)
-        return answer
+    async def _items(self, query: Query | str, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
+        """The one path of ``ask`` and ``stream``.
 
-    async def _compose(self, query: Query, found: Found, timings: dict[str, float]) -> Answer:
-        started = self.clock.now_ns()
-        reasons, tier = found.reasons, Tier.DEGRADED if found.reasons else Tier.FULL
-        request = AnswerRequest(
-            question=query.question,
-            hits=found.hits,
-            query_vector=found.query_vector,
-            document_frequency=found.document_frequency,
-            chunk_count=found.chunk_count,
-        )
-        draft: Draft
+        The scopes are set around each step and not around the whole: between two steps the context is the caller's.
+        """
+        query = self._named(query)
+        _refuse_conversation(query)
+        until_ns = self.clock.now_ns() + round(self._seconds_for(query) * 1e9)
+        steps = self._steps(query, streamed=streamed)
         try:
-            draft = await self._guards.answerer.call(self._answerer.answer, request)
-        except Exception as error:  # noqa: BLE001 - the passages themselves are still an answer
-            self._narrator.stage_failed("answer", self._answerer.name, Reason.ANSWERER_UNAVAILABLE, error)
-            reasons, tier = (*reasons, Reason.ANSWERER_UNAVAILABLE), Tier.MINIMAL
-            draft = excerpt(found.hits)
-        timings["answer"] = (self.clock.now_ns() - started) / 1e6
-        self._narrator.generated(self._answerer.name, draft, timings["answer"])
-        return Answer(
-            text=draft.text,
-            citations=draft.citations,
-            source=Source.LIVE if draft.model else Source.EXTRACT,
-            tier=tier,
-            degraded=tier is not Tier.FULL,
-            reasons=reasons,
-            notice=notice(reasons),
-            answered=draft.answered,
-            confidence=round(draft.confidence, 4),
-            model=draft.model,
-            usage=draft.usage,
-            cost_usd=draft.cost_usd,
-            timings_ms=timings,
-        )
+            while True:
+                with self._scope(query, until_ns):
+                    item = await anext(steps, None)
+                if item is None:
+                    return
+                yield item
+        finally:
+            with self._scope(query, until_ns):
+                await steps.aclose()
 
-    def _without_search(self, remembered: Remembered, reason: Reason, timings: Mapping[str, float]) -> Answer:
-        """The last good answer to this question, labelled with its age; else a polite sentence."""
-        if remembered.answer is not None:
-            return replace(
-                remembered.answer,
-                source=Source.CACHE if remembered.young else Source.STALE_CACHE,
-                tier=Tier.DEGRADED if remembered.young else Tier.MINIMAL,
-                degraded=True,
-                reasons=(reason,),
-                notice=notice((reason,), age_seconds=remembered.age_seconds),
-                age_seconds=round(remembered.age_seconds, 3),
-                cost_usd=0.0,
-                timings_ms=timings,
-            )
-        return Answer(
-            text=late_answer()
-            if reason is Reason.DEADLINE_EXCEEDED
-            else offline_answer(retry_after=_RETRY_HINT_SECONDS, contact=self.settings.support_contact),
-            answered=False,
-            source=Source.STATIC,
-            tier=Tier.OFFLINE,
-            degraded=True,
-            reasons=(reason, Reason.SERVICE_UNAVAILABLE),
-            timings_ms=timings,
-        )
+    def _scope(self, query: Query, until_ns: int) -> ExitStack:
+        scopes = ExitStack()
+        scopes.enter_context(correlation_scope(query.request_id))
+        left = max(0, until_ns - self.clock.now_ns()) / 1e9
+        scopes.enter_context(deadline_scope(left, clock=self.clock))
+        return scopes
+
+    async def _steps(self, query: Query, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
+        started = self.clock.now_ns()
+        answer: Answer | None = None
+        async with self._bulkhead.admit():
+            self._narrator.received(query)
+            async with aclosing(self._inquiry.answer(query, streamed=streamed)) as items:
+                async for item in items:
+                    if isinstance(item, Answer):
+                        answer = item
+                    else:
+                        yield item
+        if answer is None:
+            raise AssertionError("the last item is the answer")
+        total_ns = self.clock.now_ns() - started
+        timings = {**answer.timings_ms, "total": total_ns / 1e6}
+        answer = replace(answer, request_id=query.request_id, timings_ms=_rounded(timings))
+        self._finish(answer, total_ns / 1e9)
+        yield answer
 
     # -- small things ------------------------------------------------------------------------------------------------
 
@@ -344,6 +322,10 @@ class Engine:
         if isinstance(query, str):
             query = Query(question=query, collection=self.settings.collection)
         return query if query.request_id else replace(query, request_id=f"req_{self._rng.getrandbits(96):024x}")
+
+    @property
+    def _embeds_remotely(self) -> bool:
+        return self._models is not None and self._models.embeds is not None
 
     def _top_k(self, query: Query) -> int:
         return query.top_k if query.top_k is not None else self.settings.top_k

@@ -4,6 +4,9 @@ The presets follow from what a dependency costs and what stands behind it: the c
 try; the query's embedding has lexical search behind it, so it gets a short budget; the store has nothing behind it but
 old answers, so it gets retries. An open breaker lets a probe through after 15 s, so that no outage outlives its cause
 by more than that.
+
+Providers have pipelines of their own around every call, in ``holdfast.llm``, which fail over, retry and break; what
+stands around them here only bounds the time.
 """
 
 from __future__ import annotations
@@ -24,27 +27,46 @@ if TYPE_CHECKING:
 
 __all__ = ["Guards"]
 
+_REMOTE_EMBEDDING_SECONDS = 6.0
+"""Time for one provider to be found dead (an attempt has 5 s) and not for two: the search by words waits behind it."""
+
 
 class Guards:
     """One pipeline a dependency.
 
     Args:
         cache, embedder, store, answerer: the names of the dependencies.
+        model: the name of the answerer that has a model write; None where ``answerer`` is the only one.
+        remote_embedder: whether a provider embeds.
         clock, rng, events: where time, jitter and listeners come from.
     """
 
     def __init__(
-        self, *, cache: str, embedder: str, store: str, answerer: str, clock: Clock, rng: random.Random, events: Events
+        self,
+        *,
+        cache: str,
+        embedder: str,
+        store: str,
+        answerer: str,
+        clock: Clock,
+        rng: random.Random,
+        events: Events,
+        model: str | None = None,
+        remote_embedder: bool = False,
     ) -> None:
         def guard(name: str, *policies: Retry | CircuitBreaker | Timeout) -> Pipeline:
             return Pipeline(*policies, name=name, clock=clock, rng=rng, events=events)
 
         self.cache = guard(cache, CircuitBreaker(failure_threshold=10, recovery_timeout=10.0), Timeout(seconds=0.2))
-        self.query_embedder = guard(
-            embedder,
-            Retry(max_retries=1, initial_delay=0.05, max_delay=0.2),
-            CircuitBreaker(failure_threshold=5, recovery_timeout=15.0),
-            Timeout(seconds=1.0),
+        self.query_embedder = (
+            guard(embedder, Timeout(seconds=_REMOTE_EMBEDDING_SECONDS))
+            if remote_embedder
+            else guard(
+                embedder,
+                Retry(max_retries=1, initial_delay=0.05, max_delay=0.2),
+                CircuitBreaker(failure_threshold=5, recovery_timeout=15.0),
+                Timeout(seconds=1.0),
+            )
         )
         self.store = guard(
             store,
@@ -55,6 +77,7 @@ class Guards:
         self.answerer = guard(
             answerer, CircuitBreaker(failure_threshold=5, recovery_timeout=15.0), Timeout(seconds=5.0)
         )
+        self.model = self.answerer if model is None else guard(model)
         # Bulk work waits longer, may try more often, and must not open the breakers that questions depend on.
         self.bulk_embedder = guard(
             f"{embedder}:bulk", Retry(max_retries=3, initial_delay=0.5, max_delay=10.0), Timeout(seconds=300.0)
@@ -65,4 +88,5 @@ class Guards:
 
     def by_name(self) -> Mapping[str, Pipeline]:
         """The pipelines on the path of a question, by the dependency's name."""
-        return {guard.name: guard for guard in (self.cache, self.query_embedder, self.store, self.answerer)}
+        guards = (self.cache, self.query_embedder, self.store, self.model, self.answerer)
+        return {guard.name: guard for guard in guards}

@@ -9,10 +9,11 @@ from holdfast.core.pipeline import Pipeline
 from holdfast.core.timeout import Timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from holdfast.core.clock import Clock
     from holdfast.llm.embedding import Embedder
+    from holdfast.llm.routing.link import LinkSnapshot
     from holdfast.rag.guards import Guards
     from holdfast.rag.store.base import Store
     from holdfast.rag.types import Tier
@@ -33,12 +34,14 @@ class Check:
         detail: a sentence: what is wrong and what to do, or how full it is.
         latency_ms: how long the check took; None where nothing was asked.
         breaker: the state of its circuit breaker; None where it has none.
+        ready_in: of a model, seconds until it is asked again: 0 is now; None for ever, or where it is no model.
     """
 
     status: HealthStatus
     detail: str = ""
     latency_ms: float | None = None
     breaker: str | None = None
+    ready_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +57,44 @@ class Health:
     checks: Mapping[str, Check]
 
 
-async def check_all(*, store: Store, embedder: Embedder | None, guards: Guards, clock: Clock) -> dict[str, Check]:
-    """Ask the store and the embedder now, past their breakers; for the rest, look at the breakers."""
-    checks = {
-        store.name: await _check_store(store, guards, clock),
-        guards.query_embedder.name: await _check_embedder(embedder, guards, clock),
-    }
+async def check_all(
+    *,
+    store: Store,
+    embedder: Embedder | None,
+    ask_embedder: bool,
+    guards: Guards,
+    links: Sequence[LinkSnapshot],
+    clock: Clock,
+) -> dict[str, Check]:
+    """Ask the store and the embedder now, past their breakers; for the rest, look at the breakers.
+
+    Args:
+        ask_embedder: False for one that is paid for: its links are looked at like those of every model.
+        links: the models.
+    """
+    checks = {store.name: await _check_store(store, guards, clock)}
+    if ask_embedder:
+        checks[guards.query_embedder.name] = await _check_embedder(embedder, guards, clock)
     for guard in (guards.cache, guards.answerer):
         state = breaker_state(guard)
         checks[guard.name] = Check(status="degraded" if state == "open" else "ok", breaker=state)
-    return checks
+    return checks | {f"model:{link.name}": _check_link(link) for link in links}
+
+
+def _check_link(link: LinkSnapshot) -> Check:
+    if not link.why:
+        return Check(status="ok", detail=_so_far(link), breaker=link.state, ready_in=0.0)
+    why = {
+        "open": "it failed too often and is left alone",
+        "asked_to_wait": "it asked to be left alone",
+        "parked": f"its key {link.key} was refused, or has no money left",
+    }[link.why]
+    when = "until something is changed" if link.ready_in is None else f"for {link.ready_in:.0f} s more"
+    return Check(status="degraded", detail=f"{why}, {when}", breaker=link.state, ready_in=link.ready_in)
+
+
+def _so_far(link: LinkSnapshot) -> str:
+    return f"{link.calls:,} calls, {link.failures:,} failed" if link.calls else "not called yet"
 
 
 async def _check_store(store: Store, guards: Guards, clock: Clock) -> Check:

@@ -81,6 +81,9 @@ _Int = Annotated[int, BeforeValidator(_no_boolean)]
 _Seconds = Annotated[float, BeforeValidator(_no_boolean)]
 _Folder = Annotated[Path, AfterValidator(_path)]
 _Key = Annotated[SecretStr, AfterValidator(_key)]
+_EMBEDDER_RULE = (
+    "must be local, none, PROVIDER/MODEL, e.g. openai/text-embedding-3-small, or an embedding route of `models_file`"
+)
 _KEY_RULE: JsonDict = {"rule": f"must be 1 to {_KEY_MAX_CHARS} printable ASCII characters without spaces"}
 
 
@@ -131,13 +134,43 @@ class Settings(BaseSettings):
         max_length=100,
         description="The collection that is used when a request or a command names none.",
     )
-    embedder: Literal["local", "none"] = Field(
+    embedder: str = Field(
         default="local",
+        min_length=1,
+        max_length=500,
         description=(
             "What turns text into vectors: the local model (while it is not installed answers are found by words, and "
-            "say so); none, for a search by words by choice."
+            "say so); none, for a search by words by choice; or a provider's model. A change takes effect on documents "
+            "ingested after it."
         ),
+        json_schema_extra={"rule": _EMBEDDER_RULE},
     )
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description=(
+            "The model that writes answers; without one, and without `models_file`, they are quoted from the documents."
+        ),
+        json_schema_extra={
+            "rule": (
+                "must be PROVIDER/MODEL, e.g. openai/gpt-4o-mini, or several with commas between them, first choice "
+                "first; with `models_file` the name of one of its chat routes"
+            ),
+            "default_text": "with `models_file` its only chat route, or the one named answers; else none",
+        },
+    )
+    models_file: _Folder | None = Field(
+        default=None,
+        description="The file that describes providers and routes, see [models.toml](models-file.md).",
+        json_schema_extra={"rule": "must be a path"},
+    )
+    prices_file: _Folder | None = Field(
+        default=None,
+        description="A file of prices that count before those that come with the package, see [prices](prices.md).",
+        json_schema_extra={"rule": "must be a path"},
+    )
+    max_answer_tokens: _Int = Field(default=500, ge=1, le=100_000, description="Tokens that a model's answer may have.")
     top_k: _Int = Field(
         default=5, ge=1, le=50, description="Passages that an answer rests on when the request does not say."
     )
@@ -199,17 +232,17 @@ class Settings(BaseSettings):
     )
     openai_api_key: _Key | None = Field(
         default=None,
-        description="The key for OpenAI's API. Read and kept secret; no provider is called yet.",
+        description="The key for OpenAI's API, used where a model of OpenAI is configured.",
         json_schema_extra=_KEY_RULE,
     )
     anthropic_api_key: _Key | None = Field(
         default=None,
-        description="The key for Anthropic's API. Read and kept secret; no provider is called yet.",
+        description="The key for Anthropic's API, used where a model of Anthropic is configured.",
         json_schema_extra=_KEY_RULE,
     )
     voyage_api_key: _Key | None = Field(
         default=None,
-        description="The key for Voyage's API. Read and kept secret; no provider is called yet.",
+        description="The key for Voyage's API, used where a model of Voyage is configured.",
         json_schema_extra=_KEY_RULE,
     )
     mongodb_uri: Annotated[SecretStr, _address("mongodb://", "mongodb+srv://")] | None = Field(
@@ -270,6 +303,9 @@ def load_settings(
         settings = Settings(**build)
     except ValidationError as error:
         problems.extend(_problems_of(error, sources))
+    if settings is not None and _names_no_embedder(settings):
+        found = next(source.found["embedder"] for source in sources if "embedder" in source.found)
+        problems.append(Problem(field="embedder", value=found.value, rule=_EMBEDDER_RULE, where=found.where))
     if problems or settings is None:
         raise SettingsError(problems)
     return settings
@@ -295,6 +331,11 @@ def _problems_of(error: ValidationError, sources: list[SettingsSource]) -> Itera
         field = Settings.model_fields[name]
         value = "***" if _is_secret(field) else found.value
         yield Problem(field=name, value=value, rule=rule_of(field), where=found.where)
+
+
+def _names_no_embedder(settings: Settings) -> bool:
+    name = settings.embedder
+    return name not in {"local", "none"} and "/" not in name and settings.models_file is None
 
 
 def _is_secret(field: FieldInfo) -> bool:

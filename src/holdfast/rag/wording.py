@@ -9,7 +9,7 @@ from holdfast.rag.types import Reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["empty_store_answer", "late_answer", "notice", "offline_answer"]
+__all__ = ["broken_off", "empty_store_answer", "late_answer", "notice", "offline_answer"]
 
 _MISSING = {
     Reason.EMBEDDER_UNAVAILABLE: (
@@ -17,6 +17,10 @@ _MISSING = {
     ),
     Reason.VECTORS_MISSING: "This answer was found by its words only, because the documents have no vectors yet.",
     Reason.ANSWERER_UNAVAILABLE: "The answer could not be written right now; these are the passages that fit best.",
+    Reason.ANSWER_INTERRUPTED: "The connection to the model was lost while it wrote: this answer is not whole.",
+    Reason.ANSWER_CUT: "This answer reached the longest that is allowed, and may lack its end.",
+    Reason.CITATIONS_REMOVED: "The model referred to a passage that does not exist; the reference was removed.",
+    Reason.CITATIONS_MISSING: "The model named no passage that this answer rests on: check it before you rely on it.",
     Reason.VECTOR_STORE_UNAVAILABLE: "The documents could not be searched fully right now.",
     Reason.DEADLINE_EXCEEDED: "The time allowed for this question was used up.",
 }
@@ -27,6 +31,11 @@ def notice(reasons: Sequence[Reason], *, age_seconds: float | None = None) -> st
     if age_seconds is not None:
         return f"The documents cannot be searched right now; this is an earlier answer, {_age(age_seconds)} old."
     return " ".join(_MISSING[reason] for reason in reasons if reason in _MISSING)
+
+
+def broken_off() -> str:
+    """What ends an answer that broke off while it was given out."""
+    return "(The answer breaks off here.)"
 
 
 def offline_answer(*, retry_after: float, contact: str) -> str:

@@ -16,6 +16,7 @@ import uvloop
 
 from holdfast.errors import ConfigError
 from holdfast.rag.app import build_engine
+from holdfast.rag.models import configured_models
 from holdfast.server.app import create_app
 from holdfast.server.protocol import BoundedProtocol
 from holdfast.server.security import check_exposure
@@ -95,15 +96,24 @@ def address_of(listener: socket.socket, host: str) -> str:
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """The texts of all secret settings: what no log line may hold."""
+    """The texts of all secret settings and of all keys of providers: what no log line may hold.
+
+    Raises:
+        ConfigError: what the settings say of models cannot be used.
+    """
     values = (getattr(settings, name) for name in type(settings).model_fields)
-    return [value.get_secret_value() for value in values if hasattr(value, "get_secret_value")]
+    secrets = [value.get_secret_value() for value in values if hasattr(value, "get_secret_value")]
+    if (configured := configured_models(settings)) is not None:
+        secrets += [each for provider in configured.routes.providers.values() for each in provider.secrets]
+    return secrets
 
 
 async def _serve(
     settings: Settings, listener: socket.socket, ready: Callable[[str], None] | None, grace_seconds: float
 ) -> None:
     engine = build_engine(settings)
+    for sentence in engine.warnings:
+        _log.warning(sentence)
     await _open(engine)  # here and not only in the application, so that a failure is one sentence and no stack
     app = create_app(engine, settings)
     address = address_of(listener, settings.host)

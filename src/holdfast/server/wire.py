@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from holdfast.rag.health import Check, Health
 from holdfast.rag.store.base import DocumentPage, DocumentRecord
 from holdfast.rag.store.jobs import Job, JobState
-from holdfast.rag.types import Answer, Citation, Document, Hit, Reason, Scalar, SearchResult, Source, Tier
+from holdfast.rag.types import Answer, Citation, Document, Hit, Reason, Scalar, SearchResult, Source, Tier, Usage
 
 __all__ = [
     "AnswerBody",
@@ -69,10 +69,22 @@ class CitationBody(BaseModel):
 
 
 class UsageBody(BaseModel):
-    """Tokens that a model read and wrote."""
+    """Tokens that models read and wrote for the answer."""
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = Field(0, description="Those of `prompt_tokens` that came from the provider's cache.")
+    estimated: bool = Field(default=False, description="Whether a part was counted by us: the provider did not say.")
+
+    @classmethod
+    def of(cls, usage: Usage) -> Self:
+        """The body for a count."""
+        return cls(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            estimated=usage.estimated,
+        )
 
 
 class AnswerBody(BaseModel):
@@ -114,7 +126,7 @@ class AnswerBody(BaseModel):
             conversation_id=answer.conversation_id,
             request_id=answer.request_id,
             model=answer.model,
-            usage=UsageBody(prompt_tokens=answer.usage.prompt_tokens, completion_tokens=answer.usage.completion_tokens),
+            usage=UsageBody.of(answer.usage),
             cost_usd=answer.cost_usd,
             timings_ms=dict(answer.timings_ms),
         )
@@ -263,11 +275,18 @@ class CheckBody(BaseModel):
     detail: str
     latency_ms: float | None
     breaker: str | None
+    ready_in: float | None = Field(None, description="Of a model: seconds until it is asked again; 0 is now.")
 
     @classmethod
     def of(cls, check: Check) -> Self:
         """The body for a check."""
-        return cls(status=check.status, detail=check.detail, latency_ms=check.latency_ms, breaker=check.breaker)
+        return cls(
+            status=check.status,
+            detail=check.detail,
+            latency_ms=check.latency_ms,
+            breaker=check.breaker,
+            ready_in=check.ready_in,
+        )
 
 
 class HealthBody(BaseModel):

@@ -59,6 +59,14 @@ from holdfast.telemetry.events import (
     StageFailed,
     TierChanged,
 )
+from holdfast.telemetry.model_events import (
+    KeyParked,
+    ModelAnswered,
+    ModelFailedOver,
+    StreamBroken,
+    StreamContinued,
+    TargetHeld,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -269,6 +277,12 @@ _LINES: Mapping[type[Event], Callable[[Any], _Line]] = {
     DocumentSkipped: _skipped,
     JobFinished: _job_finished,
     ModelCallPriced: _priced,
+    ModelAnswered: _plain("info", "model answered"),
+    ModelFailedOver: _plain("warning", "model failed over"),
+    KeyParked: _plain("error", "provider refused a key"),
+    TargetHeld: _plain("info", "provider asked to wait"),
+    StreamContinued: _plain("warning", "broken stream continued by another model"),
+    StreamBroken: _plain("error", "stream broke"),
     AttemptFailed: _attempt_failed,
     AttemptTimedOut: _attempt_timed_out,
     RetryScheduled: _retry,

@@ -39,7 +39,8 @@ from holdfast.telemetry.events import (
     ModelCallPriced,
     TierChanged,
 )
-from holdfast.telemetry.model_metrics import ModelCosts
+from holdfast.telemetry.model_events import KeyParked, ModelAnswered, ModelFailedOver, StreamBroken, StreamContinued
+from holdfast.telemetry.model_metrics import ModelCalls, ModelCosts
 from holdfast.telemetry.window import WindowCount
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Metrics:
         self._tier = _ServiceTier(self.registry, clock)
         self._ingest = _Ingest(self.registry)
         self._models = ModelCosts(self.registry)
+        self._model_calls = ModelCalls(self.registry)
         self.registry.register(_Breakers(guards))
         Info("holdfast_build", "Which build this is.", registry=self.registry).info({"version": __version__})
         ProcessCollector(registry=self.registry)
@@ -112,6 +114,11 @@ class Metrics:
             (self._ingest.skipped, (DocumentSkipped,)),
             (self._ingest.finished, (JobFinished,)),
             (self._models.priced, (ModelCallPriced,)),
+            (self._model_calls.ended, (CallSucceeded, CallFailed)),
+            (self._model_calls.answered, (ModelAnswered,)),
+            (self._model_calls.failed_over, (ModelFailedOver,)),
+            (self._model_calls.broke, (StreamBroken, StreamContinued)),
+            (self._model_calls.parked, (KeyParked,)),
         )
         stops = [events.listen(callback, *kinds) for callback, kinds in routes]
 

@@ -23,7 +23,7 @@ from holdfast.rag.ingest import IngestReport
 from holdfast.rag.loaders.base import Problem
 from holdfast.rag.settings import Settings
 from holdfast.rag.settings_sources import variables_of
-from holdfast.rag.types import Answer, Chunk, Citation, Hit, Reason, SearchResult, Source, StoredChunk, Tier
+from holdfast.rag.types import Answer, Chunk, Citation, Hit, Reason, SearchResult, Source, StoredChunk, Tier, Usage
 from holdfast.sample import articles_dir, questions_path, unanswerable_path
 from holdfast.server.wire import AnswerBody, SearchResultBody
 from holdfast.telemetry.events import DocumentIngested
@@ -77,6 +77,7 @@ class FakeEngine:
     store: FakeStore = field(default_factory=FakeStore)
     events: Events = field(default_factory=Events)
     queries: list[Query] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
     settings: Settings | None = None
     closed: bool = False
 
@@ -85,6 +86,12 @@ class FakeEngine:
         if self.error is not None:
             raise self.error
         return self.answer
+
+    async def stream(self, query: Query) -> AsyncIterator[str | Answer]:
+        answer = await self.ask(query)
+        for piece in self.pieces or answer.text.splitlines(keepends=True):
+            yield piece
+        yield answer
 
     async def search(self, query: Query) -> SearchResult:
         self.queries.append(query)
@@ -331,6 +338,29 @@ def test_notice_of_a_degraded_answer(holdfast: Run, engine: FakeEngine) -> None:
     )
 
 
+def test_an_answer_is_printed_as_it_is_written(
+    holdfast: Run, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece is on stdout, and flushed, before the next one is there; together they are the answer."""
+    engine.answer, engine.pieces = ANSWER, ["You have ", "30 days [1]", "."]
+    shown: list[str] = []
+    with monkeypatch.context() as patched:
+        patched.setattr("holdfast.cli.ask.print_piece", shown.append)
+        done = holdfast("ask", "how long?")
+    assert shown == engine.pieces
+    assert done.out.startswith("\n\n[1]")
+    assert holdfast("ask", "how long?").out.startswith("You have 30 days [1].\n\n[1]")
+
+
+def test_what_a_model_wrote_is_told_with_its_price(holdfast: Run, engine: FakeEngine) -> None:
+    """The line about an answer names the model, the tokens and the cost."""
+    usage = Usage(prompt_tokens=1234, completion_tokens=56)
+    engine.answer = replace(ANSWER, source=Source.LIVE, model="openai/gpt-4o-mini", usage=usage, cost_usd=0.00021)
+    assert holdfast("ask", "how long?").err == (
+        "source live · tier full · confidence 0.88 · model openai/gpt-4o-mini · 1,234 + 56 tokens · $0.000210 · 13 ms\n"
+    )
+
+
 def test_no_answer_is_no_failure(holdfast: Run, engine: FakeEngine) -> None:
     """ "I don't know" ends with 0 and has no list of sources."""
     engine.answer = Answer(text="I don't know.", source=Source.EXTRACT, tier=Tier.FULL)
@@ -417,6 +447,30 @@ def test_documents_cannot_steer_the_terminal(holdfast: Run, engine: FakeEngine) 
     done = holdfast("ask", "how long?", "--json")
     assert not set("\x1b\x07\x9b\r") & set(done.out)
     assert json.loads(done.out)["answer"] == evil
+
+
+def test_a_wrong_file_of_models_is_a_sentence_and_2(holdfast: Run, tmp_path: Path) -> None:
+    """What is wrong with models.toml is told with file, path, value and rule, by every command that needs it."""
+    (tmp_path / "models.toml").write_text('[models.answers]\ntargets = ["nobody/m"]\n')
+    (tmp_path / "holdfast.toml").write_text('models_file = "models.toml"\nembedder = "none"\n')
+    done = holdfast("ask", "how long?")
+    assert (done.code, done.out) == (2, "")
+    assert "models.toml: models.answers.targets[0]" in done.err
+    assert "nobody" in done.err
+
+
+def test_what_is_not_quite_right_about_models_is_told(holdfast: Run, tmp_path: Path) -> None:
+    """One key of several that is not set is a warning on stderr, and the command goes on."""
+    (tmp_path / "models.toml").write_text(
+        '[providers.p]\nbase_url = "http://127.0.0.1:9/v1"\nkeys = ["env:HOME", "env:NO_SUCH_KEY"]\n'
+        '[models.answers]\ntargets = ["p/m"]\n'
+    )
+    (tmp_path / "a.md").write_text("# Hours\n\nWe open at nine.\n")
+    settings = 'models_file = "models.toml"\nembedder = "none"\ndata_dir = "data"\n'
+    (tmp_path / "holdfast.toml").write_text(settings)
+    done = holdfast("ingest", "a.md")
+    assert done.code == 0
+    assert "NO_SUCH_KEY" in done.err
 
 
 # -- ingest ------------------------------------------------------------------------------------------------------------
@@ -582,6 +636,17 @@ def test_eval_counts(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> None:
     report = json.loads((tmp_path / "out.json").read_text())
     assert report["overall"]["recall_at_1"] == 0.5
     assert len(report["records"]) == 3
+
+
+def test_eval_tells_what_a_models_answers_cost(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> None:
+    """When a model wrote answers, their number and their cost stand below the table."""
+    engine.result = RESULT
+    engine.answer = replace(
+        ANSWER, citations=(CITATION,), source=Source.LIVE, model="openai/gpt-4o-mini", cost_usd=0.01
+    )
+    (tmp_path / "q.jsonl").write_text('{"id": "1", "question": "how long?", "article": "returns"}\n')
+    done = holdfast("eval", "q.jsonl")
+    assert "Answers that a model wrote: openai/gpt-4o-mini 1. They cost $0.0100." in done.out
 
 
 def test_eval_asks_the_sample(holdfast: Run, engine: FakeEngine) -> None:

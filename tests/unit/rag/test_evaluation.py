@@ -183,6 +183,8 @@ async def test_the_report_is_json(report: EvalReport) -> None:
         "tier": "full",
         "reasons": [],
         "latency_ms": 20.0,
+        "model": "",
+        "cost_usd": 0.0,
     }
 
 

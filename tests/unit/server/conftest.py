@@ -210,6 +210,7 @@ class FakeEngine:
     cancelled: bool = False
     queries: list[Query] = field(default_factory=list)
     emits: tuple[Event, ...] = ()
+    warnings: tuple[str, ...] = ("one key of two is not set",)
     status: str = "ok"
     opened: int = 0
     closed: int = 0

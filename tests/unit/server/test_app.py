@@ -64,6 +64,7 @@ async def test_health_is_as_the_contract_says(client: httpx2.AsyncClient) -> Non
         "detail": "42 documents",
         "latency_ms": 1.5,
         "breaker": "closed",
+        "ready_in": None,
     }
 
 

@@ -19,6 +19,7 @@ from holdfast.server import run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
 def test_taken_port_is_told_with_what_to_do() -> None:
@@ -60,6 +61,16 @@ def test_every_secret_setting_is_known_to_the_log() -> None:
     """All secrets of the settings are handed to the log's redactor."""
     settings = Settings(api_key=SecretStr("a" * 20), redis_url=SecretStr("redis://:pw@host"))
     assert run.secrets_of(settings) == ["a" * 20, "redis://:pw@host"]
+
+
+def test_every_key_of_a_provider_is_known_to_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that only the file of models names are handed to the redactor, too."""
+    monkeypatch.setenv("SOME_KEY", "sk-some-0123456789")
+    file = tmp_path / "models.toml"
+    file.write_text(
+        '[providers.p]\nbase_url = "https://p.test/v1"\nkeys = ["env:SOME_KEY"]\n[models.answers]\ntargets = ["p/m"]\n'
+    )
+    assert run.secrets_of(Settings(models_file=file)) == ["sk-some-0123456789"]
 
 
 @asynccontextmanager

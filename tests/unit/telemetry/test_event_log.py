@@ -11,6 +11,7 @@ import pytest
 from holdfast.core import events as core
 from holdfast.core.events import Event, Events
 from holdfast.telemetry import events as service
+from holdfast.telemetry import model_events
 from holdfast.telemetry.event_log import EventLog, line_of
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -128,6 +129,15 @@ def test_every_service_event_has_a_line(name: str) -> None:
     level, message, _ = line_of(instance_of(getattr(service, name)))
     assert level in {"debug", "info", "warning", "error"}
     assert message
+
+
+@pytest.mark.parametrize("name", model_events.__all__)
+def test_every_event_of_the_models_has_a_line(name: str) -> None:
+    """No event of the way to a model's answer is left without a line, and the line has the event's own fields."""
+    event = instance_of(getattr(model_events, name))
+    _, message, fields = line_of(event)
+    assert message
+    assert set(fields) == {one.name for one in dataclasses.fields(event)} - set(BASE)
 
 
 @pytest.mark.parametrize("name", [name for name in core.__all__ if isinstance(getattr(core, name), type)])

@@ -7,10 +7,18 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from holdfast.core.events import Events
+from holdfast.core.events import CallFailed, CallSucceeded, Events
+from holdfast.core.faults import FaultKind
 from holdfast.telemetry.event_log import line_of
 from holdfast.telemetry.events import ModelCallPriced
 from holdfast.telemetry.metrics import Metrics
+from holdfast.telemetry.model_events import (
+    KeyParked,
+    ModelAnswered,
+    ModelFailedOver,
+    StreamBroken,
+    StreamContinued,
+)
 from holdfast.telemetry.model_metrics import CAUSES, MAX_MODELS
 from holdfast.testing.clock import FakeClock
 
@@ -97,3 +105,73 @@ def test_line_of_a_call() -> None:
     """The log line has the figures under the names that other lines use."""
     level, message, fields = line_of(priced())
     assert (level, message, fields["cost_usd"], fields["cause"]) == ("debug", "model call priced", 0.5, "first")
+
+
+# -- calls -----------------------------------------------------------------------------------------------------------
+
+
+def sample(bench: Bench, name: str, **labels: str) -> float | None:
+    return bench.metrics.registry.get_sample_value(f"holdfast_model_{name}", labels)
+
+
+def ended(dependency: str, kind: str | None = None, error_type: str = "ConnectionError") -> CallSucceeded | CallFailed:
+    base: dict[str, Any] = {
+        "time_ns": 1,
+        "correlation_id": "",
+        "call_id": "",
+        "pipeline": dependency,
+        "policy": "pipeline",
+        "dependency": dependency,
+        "attempt": 1,
+        "attempts": 1,
+        "duration_ns": 1,
+    }
+    return CallSucceeded(**base) if kind is None else CallFailed(**base, kind=kind, error_type=error_type)
+
+
+def test_calls_are_counted_by_how_they_end(bench: Bench) -> None:
+    """A call to a model is ok, failed, cancelled or refused; calls to anything else are not counted."""
+    for event in (
+        ended("model:a/m"),
+        ended("model:a/m", "connect"),
+        ended("model:a/m", "cancelled", "GeneratorExit"),
+        ended("model:a/m", "overloaded", "holdfast.errors.CircuitOpenError"),
+        ended("store:sqlite"),
+    ):
+        bench.events.emit(event)
+    outcomes = ("ok", "failed", "cancelled", "refused")
+    assert [sample(bench, "calls_total", target="a/m", outcome=one) for one in outcomes] == [1, 1, 1, 1]
+    assert sample(bench, "calls_total", target="store:sqlite", outcome="ok") is None
+
+
+def test_first_tokens_fail_overs_breaks_and_keys_are_counted(bench: Bench) -> None:
+    """What happens on the way to an answer has its series, by target and not by key."""
+    over: dict[str, Any] = {"time_ns": 1, "route": "answers", "from_target": "a/m#K1", "to_target": "b/m"}
+    answered = ModelAnswered(
+        time_ns=1, route="answers", target="b/m#K2", calls=2, first_token_seconds=0.6, streamed=True
+    )
+    for event in (
+        answered,
+        ModelFailedOver(**over, kind=FaultKind.TIMEOUT),
+        StreamContinued(**over, characters=3),
+        StreamBroken(time_ns=1, route="answers", target="b/m", kind=FaultKind.CONNECT, characters=3),
+        KeyParked(time_ns=1, provider="a", key="K1", kind=FaultKind.QUOTA, seconds=300.0),
+    ):
+        bench.events.emit(event)
+    assert sample(bench, "first_token_seconds_sum", target="b/m") == pytest.approx(0.6)
+    assert sample(bench, "first_token_seconds_bucket", target="b/m", le="0.5") == 0
+    assert sample(bench, "failovers_total", route="answers", from_target="a/m", to_target="b/m") == 1
+    assert sample(bench, "streams_broken_total", route="answers", outcome="continued") == 1
+    assert sample(bench, "streams_broken_total", route="answers", outcome="told") == 1
+    assert sample(bench, "keys_parked_total", provider="a", kind="quota") == 1
+
+
+def test_names_that_are_made_up_cannot_fill_the_memory(bench: Bench) -> None:
+    """After the first 100 targets and pairs, further ones are counted together."""
+    for number in range(MAX_MODELS + 5):
+        bench.events.emit(ended(f"model:a/{number}"))
+        bench.events.emit(
+            ModelFailedOver(time_ns=1, route="r", from_target=f"a/{number}", to_target="b/m", kind=FaultKind.TIMEOUT)
+        )
+    assert sample(bench, "calls_total", target="other", outcome="ok") == 5
+    assert sample(bench, "failovers_total", route="other", from_target="other", to_target="other") == 5

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from holdfast.rag.types import Usage
+from holdfast.rag.types import Source, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from holdfast.llm.embedding import Vectors
-    from holdfast.rag.types import Citation, Hit
+    from holdfast.rag.types import Citation, Hit, Reason
 
-__all__ = ["AnswerRequest", "Answerer", "Draft"]
+__all__ = ["AnswerRequest", "Answerer", "Draft", "pieces_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +42,21 @@ class Draft:
         text: the answer; cited passages are marked ``[1]``, ``[2]``, ... in the order of ``citations``.
         confidence: 0 to 1.
         answered: False when the answerer says that it does not know.
+        source: who wrote it.
+        reasons: what is not as it should be about it, though it is whole.
+        failure: what broke it off after a part of it had been given out; None: it is whole.
+        model: provider and model that wrote it, ``"openai/gpt-4o-mini"``; None when no model did.
+        usage: tokens of all calls that wrote on it.
+        cost_usd: US dollars, calls that gave nothing included.
     """
 
     text: str
     citations: tuple[Citation, ...]
     confidence: float
     answered: bool
+    source: Source = Source.EXTRACT
+    reasons: tuple[Reason, ...] = ()
+    failure: Exception | None = None
     model: str | None = None
     usage: Usage = field(default_factory=Usage)
     cost_usd: float = 0.0
@@ -65,3 +74,16 @@ class Answerer(Protocol):
     async def answer(self, request: AnswerRequest) -> Draft:
         """Answer from ``request.hits`` only; no hits, or none that fits: a draft with ``answered=False``."""
         ...
+
+    def stream(self, request: AnswerRequest) -> AsyncGenerator[str | Draft, None]:
+        """The same answer piece by piece, and then the draft as the last item; the pieces add up to its text.
+
+        What it raises, it raises before the first piece. An answer that breaks later ends with a piece that says so,
+        and a draft with a ``failure``.
+        """
+        ...
+
+
+def pieces_of(text: str) -> list[str]:
+    """A text that is there all at once, in pieces to give out: its lines."""
+    return text.splitlines(keepends=True)

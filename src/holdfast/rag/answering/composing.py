@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from holdfast.rag.answering.candidates import Candidate
     from holdfast.rag.types import Hit, StoredChunk
 
-__all__ = ["compose", "select"]
+__all__ = ["cite", "compose", "select"]
 
 _MARGIN = 0.4
 """A further sentence is quoted when its score is less than this below the best one's."""
@@ -70,7 +70,7 @@ def compose(chosen: Sequence[Candidate], hits: Sequence[Hit], *, max_chars: int)
     for run in _runs(chosen):
         hit = hits[run[0].hit]
         quotes += [_quote(candidate, hit.stored, max_chars) for candidate in run]
-        citations.append(_cite(hit, run[0].span.start, run[-1].span.end))
+        citations.append(cite(hit, run[0].span.start, run[-1].span.end))
         quotes[-1] = quotes[-1]._replace(text=f"{quotes[-1].text} [{len(citations)}]")
     text = ""
     line = False
@@ -120,7 +120,8 @@ def _quote(candidate: Candidate, stored: StoredChunk, max_chars: int) -> _Quote:
     return _Quote(text, item=candidate.item, line=candidate.line)
 
 
-def _cite(hit: Hit, start: int, end: int) -> Citation:
+def cite(hit: Hit, start: int, end: int) -> Citation:
+    """The characters ``start`` to ``end`` of the hit's document, which lie in its passage."""
     chunk = hit.stored.chunk
     return Citation(
         document_id=chunk.document_id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.rag.answering.base import Draft
-from holdfast.rag.types import Citation
+from holdfast.rag.answering.composing import cite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,18 +24,6 @@ def excerpt(hits: Sequence[Hit]) -> Draft:
     for hit in hits[:_PASSAGES]:
         chunk = hit.stored.chunk
         end = min(chunk.end, chunk.start + _LONGEST)
-        citations.append(
-            Citation(
-                document_id=chunk.document_id,
-                chunk_id=chunk.id,
-                title=hit.stored.title,
-                uri=hit.stored.uri,
-                text=chunk.text[: end - chunk.start],
-                start=chunk.start,
-                end=end,
-                score=hit.score,
-                heading=chunk.heading,
-            )
-        )
+        citations.append(cite(hit, chunk.start, end))
     text = "\n\n".join(f"{citation.text.strip()} [{number}]" for number, citation in enumerate(citations, 1))
     return Draft(text=text, citations=tuple(citations), confidence=0.0, answered=False)

@@ -7,25 +7,17 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from holdfast.errors import ConfigError
-from holdfast.rag.answering.base import Draft
-from holdfast.rag.answering.candidates import rank_candidates
+from holdfast.rag.answering.base import Draft, pieces_of
 from holdfast.rag.answering.composing import compose, select
-from holdfast.rag.answering.confidence import confidence, weigh
-from holdfast.rag.answering.terms import QuestionTerms
+from holdfast.rag.answering.judging import MIN_CONFIDENCE, judge, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator
 
     from holdfast.core.ports import Blocking
     from holdfast.rag.answering.base import AnswerRequest
-    from holdfast.rag.types import Hit
 
 __all__ = ["ExtractiveAnswerer", "ExtractiveOptions"]
-
-_NEAREST = 2
-_NEAR_ENOUGH = 0.2
-"""Below this confidence not even the nearest titles are worth a look."""
-_TITLE_CHARS = 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +36,7 @@ class ExtractiveOptions:
 
     max_sentences: int = 3
     max_chars: int = 600
-    min_confidence: float = 0.5
+    min_confidence: float = MIN_CONFIDENCE
 
     def __post_init__(self) -> None:
         if not 1 <= self.max_sentences <= 10:
@@ -76,24 +68,18 @@ class ExtractiveAnswerer:
         """Answer from ``request.hits`` only; no hits, or none that fits: a draft with ``answered=False``."""
         return await self._blocking.run("answer.extract", _answer, request, self._options)
 
+    async def stream(self, request: AnswerRequest) -> AsyncGenerator[str | Draft, None]:
+        """The same, line by line, and then the draft: it is there all at once."""
+        draft = await self.answer(request)
+        for piece in pieces_of(draft.text):
+            yield piece
+        yield draft
+
 
 def _answer(request: AnswerRequest, options: ExtractiveOptions) -> Draft:
-    terms = QuestionTerms.of(request.question, request.document_frequency, request.chunk_count)
-    candidates = rank_candidates(request, terms)
-    if not candidates:
-        return Draft(text=_refusal(()), citations=(), confidence=0.0, answered=False)
-    sure = confidence(weigh(request, candidates))
-    if sure < options.min_confidence:
-        nearest = request.hits if sure >= _NEAR_ENOUGH else ()
-        return Draft(text=_refusal(nearest), citations=(), confidence=sure, answered=False)
-    chosen = select(candidates, max_sentences=options.max_sentences, max_chars=options.max_chars)
+    judged = judge(request)
+    if not judged.candidates or judged.confidence < options.min_confidence:
+        return refuse(request, judged)
+    chosen = select(judged.candidates, max_sentences=options.max_sentences, max_chars=options.max_chars)
     text, citations = compose(chosen, request.hits, max_chars=options.max_chars)
-    return Draft(text=text, citations=citations, confidence=sure, answered=True)
-
-
-def _refusal(nearest: Sequence[Hit]) -> str:
-    titles = list(dict.fromkeys(" ".join(hit.stored.title.split())[:_TITLE_CHARS] for hit in nearest))
-    named = [f"“{title}”" for title in titles if title][:_NEAREST]
-    if not named:
-        return "I don't know: I found nothing about this in the documents. Other words may help."
-    return f"I don't know: I found no answer to this in the documents. What comes nearest is in {' and '.join(named)}."
+    return Draft(text=text, citations=citations, confidence=judged.confidence, answered=True)

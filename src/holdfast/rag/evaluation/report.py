@@ -30,6 +30,8 @@ class Record:
         refused: the service said that it does not know: the answer cites nothing.
         correct: the answer holds one of the facts; None when no facts are known.
         latency_ms: how long the answer took, milliseconds.
+        model: provider and model that wrote the answer; empty when none did.
+        cost_usd: what it cost.
     """
 
     id: str
@@ -48,6 +50,8 @@ class Record:
     tier: str
     reasons: tuple[str, ...]
     latency_ms: float
+    model: str = ""
+    cost_usd: float = 0.0
 
     @property
     def answerable(self) -> bool:
@@ -93,6 +97,8 @@ class EvalReport:
         latency_ms_p50, latency_ms_p99: how long an answer took, milliseconds, over all questions.
         sources, tiers, reasons: how many answers came from where, at which tier, and what was missing. Latencies and
             rates mean what they should only when no answer came from a cache and none was degraded.
+        models: how many answers each model wrote.
+        cost_usd: what all answers cost.
         records: one for each question, in the order asked.
     """
 
@@ -108,6 +114,8 @@ class EvalReport:
     sources: Mapping[str, int]
     tiers: Mapping[str, int]
     reasons: Mapping[str, int]
+    models: Mapping[str, int]
+    cost_usd: float
     records: tuple[Record, ...]
 
     def to_dict(self) -> dict[str, object]:
@@ -138,6 +146,8 @@ def summarize(records: Sequence[Record], *, k: int) -> EvalReport:
         sources=dict(Counter(record.source for record in records)),
         tiers=dict(Counter(record.tier for record in records)),
         reasons=dict(Counter(reason for record in records for reason in record.reasons)),
+        models=dict(Counter(record.model for record in records if record.model)),
+        cost_usd=sum(record.cost_usd for record in records),
         records=tuple(records),
     )
 

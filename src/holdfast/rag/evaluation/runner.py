@@ -105,4 +105,6 @@ async def _ask(engine: Evaluable, question: Question, *, k: int, collection: str
         tier=answer.tier.value,
         reasons=tuple(reason.value for reason in answer.reasons),
         latency_ms=round(latency_ms, 3),
+        model=answer.model or "",
+        cost_usd=answer.cost_usd,
     )
