@@ -22,6 +22,7 @@
         │   ├── StoreUnavailableError
         │   ├── StoreLockedError
         │   └── StoreCorruptError
+        ├── StateUnavailableError     a cache or the shared state cannot be reached, or does not answer in time
         ├── UnacceptableResultError   a call gave a result that the caller's retry policy refuses
         ├── ModelUnavailableError   a local model is not there, or is not the one that was asked for
         └── ProviderError           a model provider failed, or its answer cannot be used
@@ -64,6 +65,7 @@ __all__ = [
     "RejectedError",
     "RetriesExhaustedError",
     "ShedError",
+    "StateUnavailableError",
     "StoreCorruptError",
     "StoreError",
     "StoreLockedError",
@@ -291,6 +293,10 @@ class StoreLockedError(StoreError):
 
 class StoreCorruptError(StoreError):
     """The document store's file is not a database, or it is damaged."""
+
+
+class StateUnavailableError(DependencyError):
+    """A cache or the shared state cannot be reached, does not answer in time, or refuses us; ``__cause__`` is why."""
 
 
 class UnacceptableResultError(DependencyError):

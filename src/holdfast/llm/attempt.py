@@ -5,23 +5,28 @@ failure is invisible to the caller, who may be served by somebody else; a chunk 
 
 The timers bound what is waited for, never what the consumer does with it: connecting, the head of the response, the
 first real token, the pause between two chunks, and the whole. A target that sends keep-alive comments is not alive.
+The deadline of whoever reads bounds every wait, too.
 """
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from holdfast.core.clock import NS_PER_SECOND, to_ns
-from holdfast.errors import AttemptTimeoutError, MalformedAnswerError
+from holdfast.core.deadline import deadline_ns
+from holdfast.core.demand import current_demand
+from holdfast.errors import AttemptTimeoutError, DeadlineExceededError, MalformedAnswerError
 from holdfast.llm.messages import Usage
 from holdfast.llm.question import http_request
 from holdfast.llm.wire.base import Quirks, Reply
 from holdfast.llm.wire.limits import rate_limits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from typing import TypeVar
 
     from holdfast.core.clock import Clock
     from holdfast.core.patience import Patience
@@ -32,14 +37,21 @@ if TYPE_CHECKING:
     from holdfast.llm.routing.targets import StreamTimers
     from holdfast.llm.wire.base import Chunk, StreamReader
 
+    T = TypeVar("T")
+
 __all__ = ["Attempt", "quirks_of"]
 
 _LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes: a body that is longer is no answer, and must not fill the memory."""
+_LARGEST_REFUSAL = 1024 * 1024
+"""Bytes that are read of the body of an error."""
 _LAST_WORDS_NS = 250_000_000
+_REASON_NS = 2_000_000_000
+"""How long the body of an error is waited for: its status and its header are known, and say the most."""
+_KEEP_ALIVES = (b":", b"event: ping", b"event:ping")
 
 
-def quirks_of(link: Link) -> Quirks:
+def quirks_of(link: Link, *, continued: bool = False) -> Quirks:
     """In what the link's provider differs from its protocol, and what its errors must not show."""
     provider = link.target.provider
     return Quirks(
@@ -47,6 +59,7 @@ def quirks_of(link: Link) -> Quirks:
         name=provider.name,
         finish_required=provider.finish_required,
         secrets=provider.secrets,
+        continued=continued,
     )
 
 
@@ -61,6 +74,7 @@ class Attempt:
         first_token_ns: from sending to the first real token, or to the whole answer of one that is not streamed.
         reader: of a streamed answer.
         reply: a whole answer.
+        dropped: whether it was we who ended it after it was sent, for an answer that nobody needed any more.
     """
 
     link: Link
@@ -76,6 +90,7 @@ class Attempt:
     first_token_ns: int = 0
     reader: StreamReader | None = None
     reply: Reply | None = None
+    dropped: bool = False
 
     async def run(self) -> AsyncGenerator[Reply | Sequence[Chunk], None]:
         """A whole answer, once; or the chunks of a streamed one, several at a time, from the first real one on.
@@ -83,13 +98,12 @@ class Attempt:
         Raises:
             ProviderError: the provider failed, or its answer cannot be used.
             AttemptTimeoutError: one of the timers ran out.
+            DeadlineExceededError: the deadline of the context passed.
             ConnectionError, TimeoutError: as the HTTP port raises them.
         """
         begun = self.clock.now_ns()
-        limits = self.timers
-        streamed = self.question.streamed
-        head, total = (limits.headers, limits.total) if streamed else (self.seconds, self.seconds)
-        whole_until = begun + to_ns(total)
+        limits, streamed = self.timers, self.question.streamed
+        head = limits.headers if streamed else self.seconds
         request = http_request(
             self.question,
             self.link.target,
@@ -98,19 +112,26 @@ class Attempt:
             connect_timeout=limits.connect,
             prefix=self.prefix,
         )
-        response = await self.patience.until(begun + to_ns(head), self.http.send(request), self._late("answer", head))
         try:
-            self.status, self.headers = response.status, response.headers
-            self.link.note(rate_limits(response.headers))
-            if not streamed or not 200 <= response.status < 300:
-                self.reply = self._read(response, await self._whole(response, whole_until))
-                self._arrived(begun)
-                yield self.reply
-            else:
-                async for chunks in self._chunks(response, begun, whole_until):
-                    yield chunks
+            response = await self._until(begun + to_ns(head), self.http.send(request), self._late("answer", head))
+            try:
+                self.status, self.headers = response.status, response.headers
+                self.link.note(rate_limits(response.headers))
+                if streamed and 200 <= response.status < 300:
+                    async for chunks in self._chunks(response, begun):
+                        yield chunks
+                else:
+                    self.reply = self._read(response, await self._whole(response, begun))
+                    self._arrived(begun)
+                    self._report()
+                    yield self.reply
+            finally:
+                await response.close()
+        except CancelledError:
+            self.dropped = True
+            raise
         finally:
-            await response.close()
+            self._report()
 
     @property
     def completion(self) -> Completion | None:
@@ -121,29 +142,45 @@ class Attempt:
 
     @property
     def usage(self) -> Usage:
-        """What it used: by the provider's count, or, where an answer was cut short, by ours."""
+        """What it used: by the provider's count, or, where an answer was cut short, by ours.
+
+        A provider that has begun to answer, or whose answer we did not wait for, has read the question at least.
+        """
         if self.reply is not None:
             return self.reply.usage
         if self.reader is None:
-            return Usage()  # it failed before anything was generated
-        said = self.reader.completion.usage
-        if said.completion_tokens or not self.reader.completion.text:
+            if not self.dropped:
+                return Usage()  # it failed before anything was generated
+            return Usage(prompt_tokens=self.question.prompt_tokens, estimated=True)
+        answer = self.reader.completion
+        said = answer.usage
+        if said.completion_tokens or (said.prompt_tokens and not answer.text):
             return said
-        written = len(self.reader.completion.text) // 4 + 1
+        written = len(answer.text) // 4 + 1 if answer.text else 0
         read = said.prompt_tokens or self.question.prompt_tokens
         return Usage(prompt_tokens=read, completion_tokens=written, cached_tokens=said.cached_tokens, estimated=True)
 
-    async def _whole(self, response: HttpResponse, until_ns: int) -> bytes:
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    async def _whole(self, response: HttpResponse, begun: int) -> bytes:
+        """The body. Of an error, what comes of it soon."""
+        good = 200 <= response.status < 300
+        due, late = begun + to_ns(self.seconds), self._late("whole answer", self.seconds)
+        most = _LARGEST_ANSWER
+        if not good:
+            due, most = self.clock.now_ns() + _REASON_NS, _LARGEST_REFUSAL
         pieces: list[bytes] = []
         size = 0
         body = response.body()
-        late = self._late("whole answer", self.timers.total if self.question.streamed else self.seconds)
-        while (piece := await self.patience.until(until_ns, anext(body, None), late)) is not None:
-            size += len(piece)
-            if size > _LARGEST_ANSWER:
-                name = self.link.target.provider.name
-                raise MalformedAnswerError(f"{name} sent more than {_LARGEST_ANSWER:,} bytes.", provider=name)
-            pieces.append(piece)
+        try:
+            while size <= most and (piece := await self._until(due, anext(body, None), late)) is not None:
+                size += len(piece)
+                pieces.append(piece)
+        except (AttemptTimeoutError, ConnectionError):
+            if good:
+                raise
+        if good and size > most:
+            raise self._too_large()
         return b"".join(pieces)
 
     def _read(self, response: HttpResponse, content: bytes) -> Reply:
@@ -152,54 +189,94 @@ class Attempt:
         self.question.check(reply, quirks)
         return reply
 
-    async def _chunks(
-        self, response: HttpResponse, begun: int, whole_until: int
-    ) -> AsyncGenerator[Sequence[Chunk], None]:
+    async def _chunks(self, response: HttpResponse, begun: int) -> AsyncGenerator[Sequence[Chunk], None]:
         """The chunks as they come, the first ones held back until one of them is real."""
-        wire, limits = self.question.wire(self.link.target), self.timers
-        reader = self.reader = wire.reader(quirks_of(self.link))
+        limits, now_ns = self.timers, self.clock.now_ns
+        reader = self.reader = self.question.wire(self.link.target).reader(
+            quirks_of(self.link, continued=bool(self.prefix))
+        )
         body = response.body()
         held: list[Chunk] = []
         opened = ended = False
+        size = 0
         piece: bytes | None = b""
+        whole_until = begun + to_ns(limits.total)
         due, late = begun + to_ns(limits.first_token), self._late("token", limits.first_token)
-        pause_ns = to_ns(limits.inter_token)
+        pause_ns, no_more = to_ns(limits.inter_token), self._late("further token", limits.inter_token)
+        no_end = self._late("end", limits.total)
         while not ended:
             reader.feed(b"")  # an error behind the last chunks shows now, and not when more comes, which may be never
             if whole_until < due:
-                due, late = whole_until, self._late("end", limits.total)
-            piece = await self.patience.until(due, anext(body, None), late)
+                due, late = whole_until, no_end
+            piece = await self._until(due, anext(body, None), late)
+            size += 0 if piece is None else len(piece)
+            if size > _LARGEST_ANSWER:
+                raise self._too_large()
             chunks = reader.end() if piece is None else reader.feed(piece)
             ended = piece is None or any(chunk.last for chunk in chunks)
-            if not chunks:
-                continue  # a comment, or a part of an event: the target shows no sign of life by it
-            if opened:
-                yield chunks
-            else:
+            if not opened:
                 held.extend(chunks)
-                if not any(chunk.real for chunk in held):
-                    if ended and piece is not None:
-                        reader.end()  # it says what is wrong with an answer that ends before it began
+                if ended and piece is not None:
+                    reader.end()  # it says what is wrong with an answer that ends before it began
+                if not ended and not any(chunk.real for chunk in chunks):
                     continue
-                opened = True
+                opened, chunks = True, held
                 self._arrived(begun)
-                yield held
-                held = []
-            due, late = self.clock.now_ns() + pause_ns, self._late("further token", limits.inter_token)
+            if not chunks:
+                continue
+            given = now_ns()
+            yield chunks
+            taken = now_ns() - given  # the consumer's own time
+            whole_until += taken
+            due += taken
+            if any(_is_life(chunk) for chunk in chunks):
+                due, late = given + taken + pause_ns, no_more
         if piece is not None:
             await self._drain(body)
 
     async def _drain(self, body: AsyncIterator[bytes]) -> None:
         """Let the connection come to its end after the last chunk, so that it can be used again; it is mostly there."""
         until = self.clock.now_ns() + _LAST_WORDS_NS
-        with suppress(AttemptTimeoutError, ConnectionError):  # the answer is whole: nothing of it can be lost
-            while await self.patience.until(until, anext(body, None), self._late("end", 0)) is not None:
+        # The answer is whole: nothing of it can be lost.
+        with suppress(AttemptTimeoutError, DeadlineExceededError, ConnectionError):
+            while await self._until(until, anext(body, None), self._late("end", 0)) is not None:
                 pass
+
+    # --- time and tokens ----------------------------------------------------------------------------------------------
+
+    async def _until(self, due_ns: int, work: Awaitable[T], late: Callable[[], BaseException]) -> T:
+        """What ``work`` gives, until a timer or the context's deadline ends."""
+        until = deadline_ns()
+        if until is not None and until <= due_ns:
+            due_ns, late = until, self._out_of_time
+        return await self.patience.until(due_ns, work, late)
 
     def _arrived(self, begun: int) -> None:
         self.first_token_ns = self.clock.now_ns() - begun
         self.link.state.latency.observe(self.first_token_ns / NS_PER_SECOND)
 
+    def _report(self) -> None:
+        """Tell the limits of ours what it used; of a call of which nobody knows, what was reserved stands."""
+        if self.link.counts_tokens:
+            usage = self.usage
+            if usage.total_tokens or self.status >= 300:
+                current_demand().used(usage.total_tokens)
+
     def _late(self, what: str, seconds: float) -> Callable[[], BaseException]:
         name = self.link.target.name
         return lambda: AttemptTimeoutError(f"{name} sent no {what} within {seconds:g} s.")
+
+    def _out_of_time(self) -> DeadlineExceededError:
+        return DeadlineExceededError(f"The time for the whole operation was used up in the call to {self.link.name}.")
+
+    def _too_large(self) -> MalformedAnswerError:
+        name = self.link.target.provider.name
+        return MalformedAnswerError(f"{name} sent more than {_LARGEST_ANSWER:,} bytes.", provider=name)
+
+
+def _is_life(chunk: Chunk) -> bool:
+    """Whether a chunk shows that the answer is being worked on: everything does but what keeps connections alive."""
+    if chunk.real:
+        return True
+    raw = chunk.raw.lstrip()
+    return bool(raw) and not raw.startswith(_KEEP_ALIVES)

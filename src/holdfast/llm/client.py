@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.core.clock import SYSTEM_CLOCK
 from holdfast.llm.exchange import Exchange
-from holdfast.llm.question import ChatQuestion, EmbeddingQuestion, RawQuestion
+from holdfast.llm.question import ChatQuestion, EmbeddingQuestion, RawQuestion, check_protocol
 from holdfast.llm.routing.network import Network
 from holdfast.llm.streams.chat_stream import ChatStream
 from holdfast.llm.streams.relayed import Relayed, relayed_reply, relayed_stream
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from holdfast.core.ports import Http
     from holdfast.llm.costs import CallCost, CostSnapshot
     from holdfast.llm.embedding import EmbedKind
-    from holdfast.llm.exchange import Opened
     from holdfast.llm.messages import ChatRequest, Completion, Usage
+    from holdfast.llm.outcomes import Opened
     from holdfast.llm.prices import Prices
     from holdfast.llm.routing.link import LinkSnapshot
     from holdfast.llm.routing.targets import EmbeddingRoute, ModelRoute, Routes, Target
@@ -186,10 +186,12 @@ class ModelClient:
             home: the provider that the credentials in ``headers`` are for.
 
         Raises:
+            ConfigError: a target of the route speaks another protocol.
             As for :meth:`complete`.
         """
         if isinstance(route, str):
             route = self.routes.model(route)
+        check_protocol(route, wire)
         question = RawQuestion(wire_format=wire, content=body, headers=headers or {}, path=path, home=home)
         exchange = Exchange(self.network, route, question)
         if question.streamed:

@@ -9,91 +9,46 @@ The rules, in this order:
    target's retry budget. Failing over is not charged to the target that failed.
 4. A question that is too long, or whose answer is withheld, goes to the list that is there for it, and to no other.
 5. What lies in the question itself goes back to the caller at once.
+6. Nobody pays for finding out whether a target is back that was dead: one that is well is asked beside it.
 """
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from holdfast.core.clock import NS_PER_SECOND, to_ns
-from holdfast.core.deadline import deadline_ns, deadline_scope, remaining_ns
-from holdfast.core.faults import FaultKind
-from holdfast.core.retry import GiveUp, Retry
-from holdfast.errors import DeadlineExceededError, RejectedError, TargetsExhaustedError
-from holdfast.llm.attempt import Attempt
+from holdfast.core.deadline import deadline_scope, remaining_ns
+from holdfast.core.retry import Retry
+from holdfast.errors import BulkheadFullError, RateLimitedError
+from holdfast.llm.asking import Calls
 from holdfast.llm.costs import Cause
-from holdfast.llm.routing.link import FOREVER_NS
+from holdfast.llm.outcomes import Failed, Opened, Tried
+from holdfast.llm.racing import Outcome, race
 from holdfast.llm.routing.picker import pick
-from holdfast.llm.routing.verdicts import Step, parks_key, step_after
-from holdfast.llm.streams.hedges import HedgeAllowance
-from holdfast.telemetry.model_events import KeyParked, ModelAnswered, ModelFailedOver, TargetHeld
+from holdfast.llm.routing.verdicts import Step, step_after
+from holdfast.llm.waiting import pauses
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import Coroutine, Sequence
 
-    from holdfast.core.faults import Fault
     from holdfast.llm.costs import CallCost
     from holdfast.llm.question import Question
     from holdfast.llm.routing.link import Link
     from holdfast.llm.routing.network import Network
+    from holdfast.llm.routing.options import RetryOptions
     from holdfast.llm.routing.targets import EmbeddingRoute, ModelRoute, Target
-    from holdfast.llm.wire.base import Chunk, Reply
+    from holdfast.llm.streams.hedges import HedgeAllowance
 
 __all__ = ["Exchange", "Failed", "Opened"]
 
-_PARKED_SECONDS = {FaultKind.AUTH: 60.0, FaultKind.QUOTA: 300.0}
-"""How long a key is left alone that says nothing about when it will work again."""
-_THROTTLED_SECONDS = 1.0
-"""How long a target is left alone that says "too many requests" and not for how long."""
-_MOST_TOLD = 4
-"""Failures that the text of an error tells of; all are in its ``failures``."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Opened:
-    """An answer that has begun: a whole reply, or the first chunks of a stream with what follows them.
-
-    Whoever has it must end it: with :meth:`Exchange.done`, or :meth:`Exchange.broke`.
-    """
-
-    attempt: Attempt
-    cause: Cause
-    first: Reply | Sequence[Chunk]
-    stream: AsyncGenerator[Reply | Sequence[Chunk], None]
-    settled: bool = False
-
-    @property
-    def link(self) -> Link:
-        """Who answers."""
-        return self.attempt.link
-
-
-@dataclass(slots=True, kw_only=True)
-class Failed:
-    """A try that gave nothing. ``made`` is False when a breaker or a limit of ours refused it."""
-
-    link: Link
-    error: Exception
-    fault: Fault
-    made: bool
-
-
-@dataclass(slots=True)
-class _Tried:
-    """What a link has said to this question so far."""
-
-    calls: int = 0
-    fault: Fault | None = None
-    again: bool = True
-    previous_ns: int = 0
-    retried: dict[FaultKind, int] = field(default_factory=dict)
-
-
-class _Pause(NamedTuple):
-    wait_ns: int
-    link: Link
+_FULL_SECONDS = 0.1
+"""How long, and up to three times as long, a limit of ours is left alone that cannot say when it has room."""
+_HEAD_START = 1.25
+"""How long a target on trial is waited for alone, in latencies of the one that is asked beside it."""
+_UNKNOWN_SECONDS = 1.0
+_LEAST_SECONDS = 0.05
+"""The same in seconds, where that latency is not known, and at least."""
 
 
 class Exchange:
@@ -105,33 +60,39 @@ class Exchange:
         question: what to ask.
 
     Attributes:
-        calls: calls made so far.
         delays: seconds waited between calls.
         failures: each failure so far: the link's name, and what went wrong.
-        costs: what the calls cost that have ended.
+        telling: says what happens.
     """
 
     def __init__(self, network: Network, route: ModelRoute | EmbeddingRoute, question: Question) -> None:
         self.network = network
         self.route = route
         self.question = question
-        self.calls = 0
         self.delays: list[float] = []
         self.failures: list[tuple[str, str]] = []
-        self.costs: list[CallCost] = []
+        self._calls = Calls(network, route, question)
+        self.telling = self._calls.telling
         options = route.options
-        retry = options.retry
-        self._retry = Retry(max_retries=retry.max_retries, initial_delay=retry.initial_delay, max_delay=retry.max_delay)
-        self._tried: dict[Link, _Tried] = {}
+        self._retry = _retry_of(options.retry)
         self._shut: set[Link] = set()
         self._last: Failed | None = None
         self._list = ""
-        self._asked_states: set[str] = set()
         self._links = network.links(route.targets, options.choose)
         self._hedges: HedgeAllowance | None = None
         if options.hedge_after is not None:
-            self._hedges = network.hedges.setdefault(route.name, HedgeAllowance(options.hedge_percent))
+            self._hedges = network.allowance(route.name, options.hedge_percent)
             self._hedges.asked()
+
+    @property
+    def calls(self) -> int:
+        """Calls made so far."""
+        return self._calls.made
+
+    @property
+    def costs(self) -> Sequence[CallCost]:
+        """What the calls cost that have ended."""
+        return self._calls.costs
 
     async def open(self, prefix: str = "") -> Opened:
         """The first answer that has something to say.
@@ -148,68 +109,69 @@ class Exchange:
         with deadline_scope(self.route.options.deadline_seconds, clock=self.network.clock):
             while True:
                 link = self._next() or await self._wait_for_one()
-                for outcome in await self._ask_hedged(link, self._cause(link, prefix), prefix):
-                    if isinstance(outcome, Opened):
-                        self._answered(outcome)
-                        return outcome
-                    self.learn(outcome)
+                outcomes = await self._ask_raced(link, self._cause(link, prefix), prefix)
+                opened = next((each for each in outcomes if isinstance(each, Opened)), None)
+                for failed in (each for each in outcomes if isinstance(each, Failed)):
+                    self.learn(failed, answered=opened is not None)
+                if opened is not None:
+                    opened.link.key.release()
+                    if not prefix:  # one question is answered once, whoever writes on
+                        self.telling.answered(opened, self._last, calls=self.calls)
+                    return opened
 
     async def done(self, opened: Opened) -> None:
         """The answer was given to its end."""
-        await anext(opened.stream, None)  # a stream is at its end; a whole reply lets its connection go
-        self._settle(opened)
+        await self._calls.done(opened)
 
     async def broke(self, opened: Opened, error: Exception) -> Failed:
         """The answer broke on the way; says how. The next :meth:`open` asks somebody else, if possible."""
-        await opened.stream.aclose()
-        self._settle(opened)
-        return Failed(link=opened.link, error=error, fault=opened.link.state.classify(error), made=True)
+        return await self._calls.broke(opened, error)
 
     async def abandon(self, opened: Opened) -> None:
         """The caller does not want the rest: the provider is told by closing the connection."""
-        await opened.stream.aclose()
-        self._settle(opened)
+        await self._calls.abandon(opened)
 
-    def learn(self, failed: Failed) -> None:
-        """Take in a failure: whom not to ask for now, and whom to ask instead.
+    def learn(self, failed: Failed, *, answered: bool = False) -> None:
+        """Take in a failure: whom not to ask for now, and, unless another one ``answered``, whom to ask instead.
 
         Raises:
             ProviderError: nobody would answer otherwise.
         """
+        if not failed.made:
+            self._refused(failed)
+            return
         link, fault = failed.link, failed.fault
         self.failures.append((link.name, f"{type(failed.error).__name__}: {failed.error}"))
-        if not failed.made:
-            self._shut.add(link)
-            self._last = self._last or failed
-            return
         self._last = failed
-        link.failures += 1
-        if fault.kind is FaultKind.TIMEOUT:
-            link.state.latency.observe(self.route.options.timers.first_token)
-        self._hold(link, fault)
+        self._calls.remember(failed)
         step = step_after(fault)
-        tried = self._tried.setdefault(link, _Tried())
-        tried.fault, tried.again = fault, step is Step.ANOTHER
+        tried = self._calls.tried.setdefault(link, Tried())
+        tried.fault, tried.again, tried.failed_ns = fault, step is Step.ANOTHER, self.network.clock.now_ns()
+        if answered:
+            return
         if step is Step.RAISE:
             raise failed.error
         if step in {Step.LARGER, Step.FILTERED}:
             self._turn_to(step, failed)
         if remaining_ns(self.network.clock) == 0:
-            raise self._late() from failed.error
+            raise self.telling.late(self.calls) from failed.error
 
     # --- whom to ask --------------------------------------------------------------------------------------------------
 
-    def _next(self) -> Link | None:
-        """A link that was not asked yet and is ready."""
+    def _next(self, *, well: bool = False) -> Link | None:
+        """A link that was not asked yet and is ready; ``well`` when it must not be one whose breaker was open."""
         if self.calls >= self.route.options.max_calls:
             return None
+        but = self._calls.tried.keys() | self._shut
+        if well:
+            but |= {link for link in self._links if link.on_trial}
         return pick(
             self._links,
             choose=self.route.options.choose,
             now_ns=self.network.clock.now_ns(),
             rng=self.network.rng,
-            tokens=self.question.tokens,
-            but=self._tried.keys() | self._shut,
+            tokens=self._calls.tokens,
+            but=but,
         )
 
     async def _wait_for_one(self) -> Link:
@@ -218,47 +180,35 @@ class Exchange:
         Raises:
             TargetsExhaustedError: there is no sense in waiting.
         """
+        network = self.network
         if self.calls < self.route.options.max_calls:
-            for pause in sorted(self._pauses(), key=lambda pause: pause.wait_ns):
-                tried = self._tried.get(pause.link)
-                if tried is not None and tried.fault is not None:
+            candidates = [link for link in self._links if link not in self._shut]
+            for pause in pauses(
+                candidates,
+                self._calls.tried,
+                retry=self._retry,
+                tokens=self._calls.tokens,
+                clock=network.clock,
+                rng=network.rng,
+            ):
+                tried = self._calls.tried.get(pause.link)
+                if tried is not None and tried.fault is not None and not tried.refused_until_ns:
                     if not pause.link.state.budget.try_spend("retry", None):
                         self.failures.append((pause.link.name, "its retry budget is used up"))
                         continue
-                    tried.previous_ns = pause.wait_ns
+                    tried.previous_ns = pause.delay_ns
                     tried.retried[tried.fault.kind] = tried.retried.get(tried.fault.kind, 0) + 1
                 self.delays.append(pause.wait_ns / NS_PER_SECOND)
-                await self.network.clock.asleep_ns(pause.wait_ns)
+                await network.clock.asleep_ns(pause.wait_ns)
                 return pause.link
-        raise self._exhausted()
-
-    def _pauses(self) -> list[_Pause]:
-        """Each link that may be asked later in the time that is left, with how long to wait for it."""
-        clock, found = self.network.clock, []
-        now, left = clock.now_ns(), remaining_ns(clock)
-        longest = to_ns(self._retry.max_retry_after)
-        for link in self._links:
-            tried = self._tried.get(link)
-            wait = link.ready_at_ns(now, self.question.tokens) - now
-            if link in self._shut or not link.waits_briefly(now):
-                continue
-            if tried is not None and tried.fault is not None:
-                if not tried.again:
-                    continue
-                decision = self._retry.decide(
-                    tried.calls,
-                    tried.fault,
-                    left,
-                    rng=self.network.rng,
-                    retried=tried.retried,
-                    previous_ns=tried.previous_ns,
-                )
-                if isinstance(decision, GiveUp):
-                    continue
-                wait = max(wait, decision)
-            if wait <= longest and (left is None or wait < left):
-                found.append(_Pause(wait, link))
-        return found
+        raise self.telling.exhausted(
+            self._links,
+            self._last,
+            tokens=self._calls.tokens,
+            calls=self.calls,
+            delays=self.delays,
+            failures=self.failures,
+        )
 
     def _turn_to(self, step: Step, failed: Failed) -> None:
         """Go on with the list that is there for this failure; without one, the caller hears of it."""
@@ -271,121 +221,65 @@ class Exchange:
             if link is failed.link:
                 self._shut.add(link)
 
-    def _hold(self, link: Link, fault: Fault) -> None:
-        """What the failure says about the next calls of everybody."""
-        now, events = self.network.clock.now_ns(), self.network.events
-        if parks_key(fault):
-            seconds = _PARKED_SECONDS[fault.kind] if fault.retry_after is None else fault.retry_after
-            link.key.park(now + to_ns(seconds), fault.kind)
-            if events.active:
-                provider = link.target.provider.name
-                stamp = self._stamp(link)
-                events.emit(
-                    KeyParked(**stamp, provider=provider, key=link.key.key.name, kind=fault.kind, seconds=seconds)
-                )
+    def _refused(self, failed: Failed) -> None:
+        """A breaker or a limit of ours did not let the call through. A limit has room again soon; a breaker has not."""
+        link, error = failed.link, failed.error
+        tried = self._calls.tried.setdefault(link, Tried())
+        if not tried.refused_until_ns:
+            self.failures.append((link.name, f"{type(error).__name__}: {error}"))
+        self._last = self._last or failed
+        if not isinstance(error, RateLimitedError | BulkheadFullError):
+            self._shut.add(link)
             return
-        seconds = fault.retry_after or (_THROTTLED_SECONDS if fault.kind is FaultKind.THROTTLED else 0.0)
-        if seconds:
-            link.hold(now + to_ns(seconds))
-            if events.active:
-                events.emit(TargetHeld(**self._stamp(link), target=link.name, seconds=seconds))
+        seconds = (error.retry_after or 0.0) + _FULL_SECONDS * self.network.rng.uniform(0, 1)
+        if error.retry_after is None:
+            seconds += _FULL_SECONDS
+        tried.refused_until_ns = self.network.clock.now_ns() + to_ns(seconds)
 
     # --- asking -------------------------------------------------------------------------------------------------------
 
-    async def _ask_hedged(self, link: Link, cause: Cause, prefix: str) -> list[Opened | Failed]:
-        """Ask ``link``, and a second one when it takes long and that is allowed; the outcomes, an answer last."""
-        after = self.route.options.hedge_after
-        if after is None or self._hedges is None:
-            return [await self._ask(link, cause, prefix)]
-        first = asyncio.ensure_future(self._ask(link, cause, prefix))
-        racing = {first}
-        try:
-            timer = asyncio.ensure_future(self.network.clock.asleep_ns(to_ns(after)))
-            try:
-                await asyncio.wait({first, timer}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                timer.cancel()
-            if not first.done() and (other := self._other_for(link)) is not None:
-                racing.add(asyncio.ensure_future(self._ask(other, Cause.HEDGE, prefix)))
-            outcomes: list[Opened | Failed] = []
-            while racing:
-                ended, racing = await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
-                outcomes.extend(task.result() for task in ended)
-                answers = [each for each in outcomes if isinstance(each, Opened)]
-                for loser in answers[1:]:
-                    await self._lose(loser)
-                if answers:
-                    return [*(each for each in outcomes if isinstance(each, Failed)), answers[0]]
-            return outcomes
-        finally:
-            for task in racing:
-                task.cancel()
-            if racing:
-                for ended_late in await asyncio.gather(*racing, return_exceptions=True):
-                    if isinstance(ended_late, Opened):
-                        await self._lose(ended_late)
+    async def _ask_raced(self, link: Link, cause: Cause, prefix: str) -> list[Outcome]:
+        """Ask ``link``, and beside it another one, where it takes long or is on trial; the outcomes, an answer last."""
+        trial = link.on_trial
+        other = self._next_beside(link, well=True) if trial else None
+        if other is not None:
+            after = max(_LEAST_SECONDS, _HEAD_START * other.state.latency.last_known or _UNKNOWN_SECONDS)
+        elif self._hedges is None or self.route.options.hedge_after is None:
+            return [await self._calls.ask(link, cause, prefix)]
+        else:
+            trial, after = False, self.route.options.hedge_after
 
-    def _other_for(self, link: Link) -> Link | None:
+        def second() -> Coroutine[Any, Any, Outcome] | None:
+            other = self._next_beside(link, well=True) if trial else self._hedge_of(link)
+            return None if other is None else self._calls.ask(other, Cause.HEDGE, prefix)
+
+        return await race(
+            self._calls.ask(link, cause, prefix),
+            second,
+            after_ns=to_ns(after),
+            clock=self.network.clock,
+            background=self.network.background,
+            end=self._calls.hear_out if trial else self._calls.drop,
+            wait_for_losers=not trial,
+        )
+
+    def _next_beside(self, link: Link, *, well: bool = False) -> Link | None:
+        other = self._next(well=well)
+        return None if other is link else other
+
+    def _hedge_of(self, link: Link) -> Link | None:
         """Whom to ask beside ``link``, when that is allowed now."""
-        if self.calls >= self.route.options.max_calls or self._hedges is None:
-            return None
-        other = self._next()
-        if other is None or not self._hedges.take():
+        other = self._next_beside(link)
+        if other is None or self._hedges is None or not self._hedges.take():
             return None
         if other.state is link.state and not link.state.budget.try_spend("hedge", None):
             return None
         return other
 
-    async def _ask(self, link: Link, cause: Cause, prefix: str) -> Opened | Failed:
-        """One call of one link; never raises what the link did."""
-        network, options, state = self.network, self.route.options, link.state
-        attempt = Attempt(
-            link=link,
-            question=self.question,
-            timers=options.timers,
-            seconds=options.attempt_seconds,
-            http=network.http(link.target.provider),
-            clock=network.clock,
-            patience=network.patience,
-            prefix=prefix,
-        )
-        tried = self._tried.setdefault(link, _Tried())
-        tried.calls += 1
-        if state.name not in self._asked_states:
-            self._asked_states.add(state.name)
-            state.budget.request(network.clock.now_ns())
-        self.calls += 1
-        link.calls += 1
-        state.in_flight += 1
-        stream = link.guard.call(attempt.run)
-        opened = False
-        try:
-            until = deadline_ns()
-            first = await network.patience.until(until or FOREVER_NS, anext(stream), self._late)
-            opened = True
-            return Opened(attempt=attempt, cause=cause, first=first, stream=stream)
-        except RejectedError as error:
-            self.calls -= 1
-            link.calls -= 1
-            tried.calls -= 1
-            return Failed(link=link, error=error, fault=state.classify(error), made=False)
-        except DeadlineExceededError:
-            raise
-        except Exception as error:  # noqa: BLE001  every failure of a target is data here
-            return Failed(link=link, error=error, fault=state.classify(error), made=True)
-        finally:
-            if not opened:
-                await stream.aclose()
-                state.in_flight -= 1
-                self._account(attempt, Cause.WASTED)
-
-    async def _lose(self, opened: Opened) -> None:
-        """Two answered: this one came second."""
-        await opened.stream.aclose()
-        self._settle(opened, wasted=True)
+    # --- what is counted ----------------------------------------------------------------------------------------------
 
     def _cause(self, link: Link, prefix: str) -> Cause:
-        if link in self._tried and self._tried[link].fault is not None:
+        if link in self._calls.tried and self._calls.tried[link].fault is not None:
             return Cause.RETRY
         if prefix:
             return Cause.CONTINUATION
@@ -393,69 +287,8 @@ class Exchange:
             return Cause.FALLBACK
         return Cause.FAILOVER if self.calls else Cause.FIRST
 
-    # --- what is said and counted -------------------------------------------------------------------------------------
 
-    def _answered(self, opened: Opened) -> None:
-        events = self.network.events
-        link = opened.link
-        link.key.release()
-        if not events.active:
-            return
-        if self._last is not None and self._last.link.target is not link.target:
-            events.emit(
-                ModelFailedOver(
-                    **self._stamp(link),
-                    route=self.route.name,
-                    from_target=self._last.link.name,
-                    to_target=link.name,
-                    kind=self._last.fault.kind,
-                )
-            )
-        events.emit(
-            ModelAnswered(
-                **self._stamp(link),
-                route=self.route.name,
-                target=link.name,
-                calls=self.calls,
-                first_token_seconds=opened.attempt.first_token_ns / NS_PER_SECOND,
-                streamed=self.question.streamed,
-            )
-        )
-
-    def _settle(self, opened: Opened, *, wasted: bool = False) -> None:
-        if opened.settled:
-            return
-        opened.settled = True
-        opened.link.state.in_flight -= 1
-        self._account(opened.attempt, Cause.WASTED if wasted else opened.cause)
-
-    def _account(self, attempt: Attempt, cause: Cause) -> None:
-        """Enter what a call cost, if it cost anything."""
-        usage = attempt.usage
-        if usage.total_tokens:
-            self.costs.append(self.network.book(attempt.link.target, usage, cause, attempt=self.calls))
-
-    def _stamp(self, link: Link) -> dict[str, Any]:
-        return {"time_ns": self.network.clock.wall_ns(), "dependency": link.state.name, "attempt": self.calls}
-
-    def _late(self) -> DeadlineExceededError:
-        seconds = self.route.options.deadline_seconds
-        return DeadlineExceededError(
-            f"{self.route.name} gave no answer in the time allowed ({seconds:g} s at most; calls: {self.calls})."
-        )
-
-    def _exhausted(self) -> TargetsExhaustedError:
-        """The error for a question that nobody answered; its cause is the last failure of a target that was asked."""
-        now = self.network.clock.now_ns()
-        ready = min((link.ready_at_ns(now) for link in self._links), default=FOREVER_NS)
-        failures = self.failures or [(link.name, link.why_not(now)) for link in self._links]
-        told = "; ".join(f"{name}: {what}" for name, what in failures[-_MOST_TOLD:])
-        error = TargetsExhaustedError(
-            f"No target of {self.route.name} gave an answer (calls: {self.calls}). {told}",
-            attempts=self.calls,
-            delays=self.delays,
-            failures=failures,
-            retry_after=None if ready >= FOREVER_NS else (ready - now) / NS_PER_SECOND,
-        )
-        error.__cause__ = None if self._last is None else self._last.error
-        return error
+@lru_cache(maxsize=256)
+def _retry_of(options: RetryOptions) -> Retry:
+    """The policy; it has no state, so that questions share it."""
+    return Retry(max_retries=options.max_retries, initial_delay=options.initial_delay, max_delay=options.max_delay)

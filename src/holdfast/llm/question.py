@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from holdfast.core.ports import HttpRequest
+from holdfast.errors import ConfigError
 from holdfast.llm.wire.anthropic_messages import AnthropicMessages
 from holdfast.llm.wire.openai_chat import OpenAIChat
 from holdfast.llm.wire.openai_embeddings import OpenAIEmbeddings
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
     from holdfast.llm.embedding import EmbedKind
     from holdfast.llm.messages import ChatRequest
-    from holdfast.llm.routing.targets import Kind, LimitField, Target
+    from holdfast.llm.routing.targets import EmbeddingRoute, Kind, LimitField, ModelRoute, Target
     from holdfast.llm.wire.base import ChatWire, EmbeddingWire, Quirks, Reply, Wire
 
-__all__ = ["ChatQuestion", "EmbeddingQuestion", "Question", "RawQuestion", "http_request"]
+__all__ = ["ChatQuestion", "EmbeddingQuestion", "Question", "RawQuestion", "check_protocol", "http_request"]
 
 _ANTHROPIC = AnthropicMessages()
 _OPENAI: Mapping[LimitField, ChatWire] = {
@@ -33,6 +34,9 @@ _EMBEDDINGS: Mapping[Kind, EmbeddingWire] = {"openai": OpenAIEmbeddings(), "voya
 
 _CHARS_A_TOKEN = 4
 """The rule of thumb for English text; good enough to reserve by, and corrected by what the provider counts."""
+
+_PROTOCOLS = frozenset({"openai", "anthropic", "voyage"})
+"""The kinds of provider; the name of a wire begins with that of its protocol."""
 
 _HOP_BY_HOP = frozenset({"connection", "content-length", "host", "keep-alive", "transfer-encoding", "accept-encoding"})
 _CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"})
@@ -230,6 +234,19 @@ def http_request(
         timeout=timeout,
         connect_timeout=connect_timeout,
     )
+
+
+def check_protocol(route: ModelRoute | EmbeddingRoute, wire: Wire) -> None:
+    """Refuse a route to which a body in the protocol of ``wire`` cannot be relayed.
+
+    Raises:
+        ConfigError: a target of the route speaks another protocol.
+    """
+    protocol = wire.name.partition(".")[0]
+    for target in route.every_target:
+        if target.provider.kind != protocol and protocol in _PROTOCOLS:
+            rule = f"must speak the protocol {protocol}, for bodies in it are relayed as they are ({wire.name})"
+            raise ConfigError("targets", target.name, rule)
 
 
 def _chat_wire(target: Target) -> ChatWire:

@@ -41,6 +41,7 @@ class World:
         options: of the chat route.
         breaker: of every provider.
         settings: further options of the simulators.
+        providers: further options of the providers.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class World:
         larger: Sequence[str] = (),
         filtered: Sequence[str] = (),
         settings: dict[str, dict[str, Any]] | None = None,
+        providers: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         faults = {"a": (), "b": ()} if faults is None else faults
         self.clock = FakeClock()
@@ -86,6 +88,7 @@ class World:
                     Key(name=f"{name.upper()}_{index}", value=f"sk-{name}-{index}-secret") for index in range(count)
                 ),
                 breaker=breaker,
+                **(providers or {}).get(name, {}),
             )
         self.http = SimulatorHttp(addresses)
         first = [name for name in faults if name not in {*larger, *filtered}]

@@ -40,6 +40,11 @@ class PeakEwma:
         """The average now, 0 before the first observation. It falls while nothing is observed: an old peak fades."""
         return self._value * self._weight(self._clock.now_ns())
 
+    @property
+    def last_known(self) -> float:
+        """The average at the last observation, however long ago; 0 before the first."""
+        return self._value
+
     def observe(self, seconds: float) -> None:
         """A call took this long."""
         now = self._clock.now_ns()
@@ -49,6 +54,13 @@ class PeakEwma:
         else:
             self._value = self._value * weight + seconds * (1 - weight)
         self._seen_ns = now
+
+    def penalize(self, most: float) -> None:
+        """A call failed: whoever compares targets is to see that, though failing may be quick.
+
+        It counts as a call of twice the average, of one second at least and ``most`` seconds at most.
+        """
+        self.observe(min(most, max(1.0, 2 * self.seconds)))
 
     def _weight(self, now_ns: int) -> float:
         """What is left of the value that was seen last."""

@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from holdfast.llm.routing.targets import Key, Provider, Target
     from holdfast.llm.wire.limits import RateLimits
 
-__all__ = ["KeyState", "Link", "LinkSnapshot", "TargetState"]
+__all__ = ["FOREVER_NS", "LONGEST_HELD", "KeyState", "Link", "LinkSnapshot", "TargetState"]
 
 FOREVER_NS = 1 << 62
+LONGEST_HELD = 120.0
+"""Seconds for which a wish to be left alone is believed: some send milliseconds, and asking again costs one call."""
 _NO_LIMIT = 600_000_000.0  # requests a minute, the most that a limiter takes
 
 
@@ -104,6 +106,7 @@ class Link:
 
     Attributes:
         guard: the pipeline around every call: the target's breaker and its limits.
+        limited: whether there is a limit of ours on the rate; ``counts_tokens`` when it goes by tokens.
         not_before_ns: until when the provider asked not to be asked with this key.
     """
 
@@ -120,7 +123,10 @@ class Link:
         gates: list[Any] = [state.breaker]
         if target.provider.max_concurrent is not None:
             gates.append(Bulkhead(max_concurrent=target.provider.max_concurrent))
-        if (limiter := _limiter(target.provider)) is not None:
+        limiter = _limiter(target.provider)
+        self.limited = limiter is not None
+        self.counts_tokens = target.provider.tokens_per_minute is not None
+        if limiter is not None:
             gates.append(limiter)
         self.guard = Pipeline(
             *gates,
@@ -144,37 +150,52 @@ class Link:
         """
         return max(now_ns, self.key.parked_until_ns, self._held_until_ns(now_ns, tokens), self._shut_until_ns(now_ns))
 
-    def waits_briefly(self, now_ns: int) -> bool:
+    def waits_briefly(self, now_ns: int, tokens: float = 0) -> bool:
         """Whether nothing stands in the way but a provider's wish to be left alone for a while."""
-        return self.key.parked_until_ns <= now_ns and not self._shut_until_ns(now_ns)
+        return self.holds(tokens) and self.key.parked_until_ns <= now_ns and not self._shut_until_ns(now_ns)
 
-    def why_not(self, now_ns: int) -> str:
+    def holds(self, tokens: float) -> bool:
+        """Whether a question of so many tokens could ever pass the limit of ours."""
+        most = self.target.provider.tokens_per_minute
+        return most is None or tokens <= max(1, most)
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether the next call finds out if the target works again."""
+        breaker = self.state.breaker
+        return breaker.state != "closed" and not breaker.options.shadow
+
+    def why_not(self, now_ns: int, tokens: float = 0) -> str:
         """Why it is not asked, as a sentence without its beginning."""
+        if not self.holds(tokens):
+            most = self.target.provider.tokens_per_minute
+            return f"its limit (tokens_per_minute = {most:g}) can never hold the {tokens:g} tokens that this may cost"
         if self.key.parked_until_ns > now_ns:
             left = (self.key.parked_until_ns - now_ns) / NS_PER_SECOND
             return f"its key {self.key.key.name} was refused ({self.key.why}) and is left alone for {left:.0f} s"
         if self._shut_until_ns(now_ns):
             return "its circuit breaker is open"
-        return f"it asked to be left alone for {max(0, self._held_until_ns(now_ns, 0) - now_ns) / NS_PER_SECOND:.1f} s"
+        left = max(0, self._held_until_ns(now_ns, tokens) - now_ns) / NS_PER_SECOND
+        return f"it asked to be left alone for {left:.1f} s"
 
-    def hold(self, until_ns: int) -> None:
-        """Do not ask before then; an earlier time changes nothing."""
-        self.not_before_ns = max(self.not_before_ns, until_ns)
+    def hold(self, seconds: float) -> float:
+        """Do not ask for ``seconds``, but no longer than :data:`LONGEST_HELD`; gives how long it is.
+
+        A hold that ends later stays.
+        """
+        seconds = min(seconds, LONGEST_HELD)
+        self.not_before_ns = max(self.not_before_ns, self.state.clock.now_ns() + to_ns(seconds))
+        return seconds
 
     def note(self, limits: RateLimits) -> None:
         """Take in what the provider says is left of its rate limits."""
-        now = self.state.clock.now_ns()
         requests, tokens = limits.requests, limits.tokens
         if requests is not None and requests.remaining is not None and requests.remaining <= 0:
-            self.hold(now + to_ns(requests.reset_seconds or 0))
+            self.hold(requests.reset_seconds or 0)
         if tokens is not None and tokens.remaining is not None and tokens.reset_seconds is not None:
             self._tokens_left = tokens.remaining
-            self._tokens_known_until_ns = now + to_ns(tokens.reset_seconds)
-
-    @property
-    def load(self) -> float:
-        """What a further call would meet: the latency, times the calls that share it (peak-EWMA balancing)."""
-        return self.state.latency.seconds * (self.state.in_flight + 1)
+            reset_ns = to_ns(min(tokens.reset_seconds, LONGEST_HELD))
+            self._tokens_known_until_ns = self.state.clock.now_ns() + reset_ns
 
     def snapshot(self) -> LinkSnapshot:
         """Its state now."""
@@ -206,9 +227,9 @@ class Link:
         return until
 
     def _shut_until_ns(self, now_ns: int) -> int:
-        breaker = self.state.breaker.snapshot()
-        if breaker.state != "open":
+        if self.state.breaker.state != "open" or self.state.breaker.options.shadow:
             return 0
+        breaker = self.state.breaker.snapshot()
         return FOREVER_NS if breaker.retry_after is None else now_ns + to_ns(breaker.retry_after)
 
 

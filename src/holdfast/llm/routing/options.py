@@ -26,8 +26,9 @@ class StreamTimers(Checked):
         connect: until there is a connection.
         headers: until the head of the response is there, from the start.
         first_token: until the first real output, from the start; a chunk that names only the role is none.
-        inter_token: between two pieces of output.
-        total: for the whole stream, from the start; at least each of the others.
+        inter_token: between two pieces of output; comments and pings are none.
+        total: for the whole stream, from the start, without the time that its reader takes; at least each of the
+            others.
     """
 
     connect: float = field(default=5.0, metadata=by(duration))
@@ -85,8 +86,9 @@ class RouteOptions(Checked):
         hedge_after: seconds after which a call without output is made at a second target as well, above 0; None: never.
         hedge_percent: the share of questions that may be hedged, in percent, above 0 and at most 100.
         continue_streams: whether a stream that breaks after a part of it was given out is continued by another target.
-        choose: ``"ordered"`` asks the first target that is well; ``"balanced"`` the quicker of two drawn by weight;
-            ``"cheapest"`` the one with the lowest price, those whose price is unknown last.
+        choose: ``"ordered"`` asks the first target that is well; ``"balanced"`` draws one by weight, and passes over
+            one that has twice the load of another; ``"cheapest"`` asks the one with the lowest price, those whose price
+            is unknown last.
     """
 
     max_calls: int = field(default=6, metadata=by(lambda f, v: whole(f, v, least=1)))

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["pick"]
 
+_CLEARLY = 2.0
+"""How many times the load of another a target must have to be passed over."""
+
 
 def pick(
     links: Mapping[Link, float],
@@ -26,9 +29,10 @@ def pick(
     """The link to ask now, or None when there is no sense in asking any.
 
     - ``"ordered"``: the first target of the list that is ready; among its keys, the less loaded of two.
-    - ``"balanced"``: two are drawn by weight, and the less loaded one is asked ("the power of two choices",
-      M. Mitzenmacher, IEEE TPDS 12(10), 2001): nearly as good as asking the least loaded of all, without the herd that
-      runs to it.
+    - ``"balanced"``: one is drawn by weight, and a second one to compare it with ("the power of two choices",
+      M. Mitzenmacher, IEEE TPDS 12(10), 2001): the second is asked when the first has at least twice its load. Nearly
+      as good as asking the least loaded of all, without the herd that runs to it; and while all are alike, the weights
+      are the shares.
     - ``"cheapest"``: as ordered, over the list sorted by price (the router sorts it, once).
 
     Args:
@@ -36,7 +40,9 @@ def pick(
         tokens: about how many tokens the question costs.
         but: links that were asked already.
     """
-    ready = [link for link in links if link not in but and link.ready_at_ns(now_ns, tokens) <= now_ns]
+    ready = [
+        link for link in links if link not in but and link.holds(tokens) and link.ready_at_ns(now_ns, tokens) <= now_ns
+    ]
     if not ready:
         return None
     if choose != "balanced":
@@ -46,10 +52,17 @@ def pick(
 
 
 def _of_two(links: dict[Link, float], rng: random.Random) -> Link:
-    """The less loaded of two that were drawn by weight, without putting the first back."""
+    """One that was drawn by weight, or another one that has less than half of its load."""
     if len(links) == 1:
         return next(iter(links))
     (one,) = rng.choices(list(links), weights=list(links.values()))
-    del links[one]
+    usual = sum(links.values()) / len(links)
+    one_calls = 1 + one.state.in_flight * usual / links.pop(one)
     (two,) = rng.choices(list(links), weights=list(links.values()))
-    return one if one.load <= two.load else two
+    two_calls = 1 + two.state.in_flight * usual / links[two]
+    # What a further call would meet: the latency, times the calls that share it. Nobody runs to a target only because
+    # it is not known yet: until it has answered, it counts as quick as the other.
+    one_latency, two_latency = one.state.latency.seconds, two.state.latency.seconds
+    one_load = (one_latency or two_latency or 1.0) * one_calls
+    two_load = (two_latency or one_latency or 1.0) * two_calls
+    return two if two_load * _CLEARLY <= one_load else one

@@ -236,6 +236,11 @@ class EmbeddingRoute(Checked):
     targets: tuple[Target, ...] = field(metadata=by(_main_targets))
     options: RouteOptions = field(default=EMBEDDING_OPTIONS, metadata=by(instance(RouteOptions)))
 
+    @property
+    def every_target(self) -> tuple[Target, ...]:
+        """The targets, as a chat route names all of its own."""
+        return self.targets
+
     def _check_together(self) -> None:
         for each in self.targets:
             if each.provider.kind == "anthropic":

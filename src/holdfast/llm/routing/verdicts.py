@@ -32,26 +32,36 @@ class Step(StrEnum):
 
 
 _KEYS = frozenset({FaultKind.AUTH, FaultKind.QUOTA})
-_CALLERS = frozenset({FaultKind.CANCELLED, FaultKind.BUG})
+_ENDPOINTS = frozenset({404, 405, 407, 409, 410, 425, 426, 451})
+"""Statuses that speak of a model, an address or a moment of one target; every other 4xx speaks of the question."""
 
 
 def step_after(fault: Fault) -> Step:
     """The next step after ``fault``."""
     kind = fault.kind
-    if kind in _CALLERS:
-        return Step.RAISE
-    if kind is FaultKind.CONTEXT_TOO_LONG:
-        return Step.LARGER
-    if kind is FaultKind.CONTENT_FILTERED:
-        return Step.FILTERED
-    if kind is FaultKind.BAD_REQUEST:
-        # A model or an endpoint that is not there is this target's fault; every other 4xx is the question's.
-        return Step.ANOTHER_ONLY if getattr(fault.cause, "status_code", None) == 404 else Step.RAISE
-    if kind in _KEYS or not fault.transient:
-        return Step.ANOTHER_ONLY
-    return Step.ANOTHER
+    status = getattr(fault.cause, "status_code", None)
+    match kind:
+        case FaultKind.CONTEXT_TOO_LONG:
+            return Step.LARGER
+        case FaultKind.CONTENT_FILTERED:
+            return Step.FILTERED
+        case FaultKind.CANCELLED if status is not None:
+            return Step.ANOTHER  # 499: it was not we who cancelled
+        case FaultKind.CANCELLED | FaultKind.BUG:
+            return Step.RAISE
+        case FaultKind.BAD_REQUEST if not fault.transient and not _is_the_targets(status):
+            return Step.RAISE
+    return Step.ANOTHER if fault.transient and kind not in _KEYS else Step.ANOTHER_ONLY
+
+
+def _is_the_targets(status: int | None) -> bool:
+    """Whether a refusal lies in the target: a redirect does, and what speaks of an endpoint."""
+    return status is not None and (status < 400 or status in _ENDPOINTS)
 
 
 def parks_key(fault: Fault) -> bool:
-    """Whether the failure is the key's: it is wrong, or its money is used up. Other keys of the provider may work."""
-    return fault.kind in _KEYS
+    """Whether the failure is the key's: it is wrong, or its money is used up. Other keys of the provider may work.
+
+    A 403 is not: a key that may not use one model may use the others.
+    """
+    return fault.kind in _KEYS and getattr(fault.cause, "status_code", None) != 403

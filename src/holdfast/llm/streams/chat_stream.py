@@ -14,14 +14,14 @@ from holdfast.errors import HoldfastError, StreamInterruptedError
 from holdfast.llm.messages import Completion, Usage
 from holdfast.llm.streams.seam import Seam
 from holdfast.llm.wire.base import Reply
-from holdfast.telemetry.model_events import StreamBroken, StreamContinued
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
     from types import TracebackType
 
     from holdfast.llm.costs import CallCost
-    from holdfast.llm.exchange import Exchange, Failed, Opened
+    from holdfast.llm.exchange import Exchange
+    from holdfast.llm.outcomes import Failed, Opened
     from holdfast.llm.routing.targets import Target
     from holdfast.llm.wire.base import Chunk, Wire
 
@@ -129,34 +129,14 @@ class ChatStream:
         if before is not None:
             self._earlier += before.attempt.usage
         self._opened = opened
-        events = self._exchange.network.events
-        if events.active:
-            events.emit(
-                StreamContinued(
-                    time_ns=self._exchange.network.clock.wall_ns(),
-                    route=self._exchange.route.name,
-                    from_target=broken.link.name,
-                    to_target=opened.link.name,
-                    characters=len(self.text),
-                )
-            )
+        self._exchange.telling.went_on(broken, opened, characters=len(self.text), calls=self._exchange.calls)
         return opened, _Pieces(self._wire(opened), self.text)
 
     def _wire(self, opened: Opened) -> Wire:
         return self._exchange.question.wire(opened.link.target)
 
     def _interrupted(self, broken: Failed) -> StreamInterruptedError:
-        exchange = self._exchange
-        if exchange.network.events.active:
-            exchange.network.events.emit(
-                StreamBroken(
-                    time_ns=exchange.network.clock.wall_ns(),
-                    route=exchange.route.name,
-                    target=broken.link.name,
-                    kind=broken.fault.kind,
-                    characters=len(self.text),
-                )
-            )
+        self._exchange.telling.broke(broken, characters=len(self.text), calls=self._exchange.calls)
         provider = broken.link.target.provider.name
         return StreamInterruptedError(
             f"The answer of {broken.link.target.name} broke off after {len(self.text)} characters and is not whole: "
@@ -185,7 +165,7 @@ class _Pieces:
         for chunk in () if isinstance(chunks, Reply) else chunks:
             if chunk.reasoning or chunk.tool_calls:
                 self.more_than_text = True
-            self._begun = self._begun or chunk.real
+            self._begun = self._begun or chunk.real or chunk.finish is not None  # an end without text is one, too
             if not self._begun:
                 continue
             if not self._seam.undecided:

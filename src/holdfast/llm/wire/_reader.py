@@ -180,8 +180,9 @@ class EventReader(ABC):
 
     def _judge_output(self) -> None:
         """Refuse an answer that is whole, if there is nothing in it."""
-        if not (self._has_output or self._tools):
-            raise answer_error(EmptyAnswerError, nothing_in_it(self._finish), self._quirks)
+        if self._has_output or self._tools or (self._quirks.continued and self._finish is Finish.STOP):
+            return
+        raise answer_error(EmptyAnswerError, nothing_in_it(self._finish), self._quirks)
 
     def _judge_finish(self, raw: bytes) -> None:
         """Refuse an answer that the provider withholds before any of it was given out."""

@@ -30,11 +30,14 @@ class Quirks:
         finish_required: whether a whole answer always says why it ends. Servers that send no finish reason (Ollama) do
             not, and for them a clean end of the stream has to be believed.
         secrets: texts that must never appear in an error.
+        continued: whether the answer goes on where another one broke off. An empty one that says it stops has then
+            nothing to add, and is whole.
     """
 
     provider: str | None = None
     name: str = "the provider"
     finish_required: bool = True
+    continued: bool = False
     secrets: Sequence[str] = field(default=(), repr=False)
 
 

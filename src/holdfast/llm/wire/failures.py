@@ -150,9 +150,10 @@ def read_object(status: int, headers: Mapping[str, str], content: bytes, quirks:
         raise by_status(status, headers, content, quirks)
     try:
         body = _json.parse(content)
-    except ValueError as error:
+    except ValueError:
         kind, what = _unreadable(content)
-        raise answer_error(kind, what, quirks, headers=headers, content=content) from error
+        # The parser's error holds the whole text, with whatever must not be shown.
+        raise answer_error(kind, what, quirks, headers=headers, content=content) from None
     if holds_error(body):
         raise in_answer(body, quirks, headers=headers, content=content)
     if not isinstance(body, dict):

@@ -42,6 +42,9 @@ class RateLimits:
     tokens: Limit | None = None
 
 
+_UNKNOWN = RateLimits()
+
+
 def rate_limits(headers: Mapping[str, str], *, now: float | None = None) -> RateLimits:
     """What the header fields of OpenAI, Azure or Anthropic say; what cannot be read counts as not said.
 
@@ -50,6 +53,8 @@ def rate_limits(headers: Mapping[str, str], *, now: float | None = None) -> Rate
         now: seconds since 1970, for providers that name the time of a reset (Anthropic); by default what the
             response's own ``date`` says.
     """
+    if not any("ratelimit" in name for name in headers):
+        return _UNKNOWN
     if now is None:
         now = _date(headers.get("date", ""))
     requests = _openai(headers, "requests", now) or _anthropic(headers, "requests", now)

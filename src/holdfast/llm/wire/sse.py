@@ -72,6 +72,8 @@ class EventSplitter:
         """
         if self._too_large:
             raise self._oversized()
+        if not data:
+            return []
         rest = self._rest
         if rest:
             # What was there is searched already, but for the beginning of a blank line at its end.
