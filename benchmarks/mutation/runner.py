@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "prepare", "program_of"]
 
+_MORE_SECONDS = 10.0
+"""What runs at import is run by every test. Beyond the file that knows most of a module, the next nearest files are
+asked until their tests take so long; a mutant that only a distant test would notice is then listed as a survivor."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Job:
@@ -180,8 +184,16 @@ class Run:
             return []
         tests = {*reach.tests, *reach.more}
         files = sorted({test.partition("::")[0] for test in tests}, key=lambda file: self._rank(job.source, file))
-        parts = [[test for test in tests if test.partition("::")[0] in some] for some in (files[:1], files[1:])]
-        return [sorted(part, key=lambda test: (self.known.seconds(test), test)) for part in parts if part]
+        nearest = [test for test in tests if test.partition("::")[0] in files[:1]]
+        others: list[str] = []
+        seconds = 0.0
+        for file in files[1:]:
+            if seconds > _MORE_SECONDS:
+                break
+            more = [test for test in tests if test.partition("::")[0] == file]
+            seconds += sum(map(self.known.seconds, more))
+            others += more
+        return [sorted(part, key=lambda test: (self.known.seconds(test), test)) for part in (nearest, others) if part]
 
     def _rank(self, source: str, file: str) -> tuple[int, str]:
         return -self.known.breadth(source, file), file

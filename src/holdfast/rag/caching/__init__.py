@@ -1,0 +1,1 @@
+"""Caches of what the RAG service makes, on any backend of ``holdfast.state``."""
