@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.llm.world import REQUEST, World
+from tests.unit.llm.world import ANSWER, REQUEST, World, text_of
 
 from holdfast.core.breaker_options import BreakerOptions
-from holdfast.errors import TargetsExhaustedError
+from holdfast.core.classify import classify
+from holdfast.core.faults import FaultKind
+from holdfast.errors import ProviderError, StreamInterruptedError, TargetsExhaustedError
+from holdfast.llm.routing.options import RouteOptions
 
 
 async def test_the_backoff_of_one_target_passes_while_another_is_asked() -> None:
@@ -36,3 +39,31 @@ async def test_a_retry_after_in_a_wrong_unit_does_not_shut_a_target_for_hours() 
     assert caught.value.retry_after == pytest.approx(120)
     world.clock.advance(120)
     assert (await world.client.complete("answers", REQUEST)).calls == 1
+
+
+@pytest.mark.parametrize("fault", ["cut", "stall,seconds=1000", "error_event", "eof"])
+async def test_an_empty_continuation_of_a_cut_stream_is_no_end(fault: str) -> None:
+    """A stream that broke without saying its end is not whole because a second target had nothing to say."""
+    world = World({"a": [fault], "b": ["empty_content"]}, options=RouteOptions(continue_streams=True))
+    with pytest.raises(StreamInterruptedError):
+        await text_of(world)
+
+
+async def test_an_empty_continuation_of_a_stream_that_had_said_its_end_is_one() -> None:
+    """A stream with an end mark and no reason may have been whole: a second target with nothing to add makes it so."""
+    world = World({"a": ["no_finish"], "b": []}, options=RouteOptions(continue_streams=True))
+    assert await text_of(world) == ANSWER
+
+
+def test_the_spend_limit_that_anthropic_names_in_details_is_a_quota() -> None:
+    """The SDK's types put the code of a spend limit into error.details.error_code; it is no rate limit."""
+    body = {
+        "type": "error",
+        "error": {
+            "type": "rate_limit_error",
+            "message": "You have reached your limit",
+            "details": {"error_code": "enforced_spend_limit_reached"},
+        },
+    }
+    error = ProviderError("x", status_code=429, body=body)
+    assert classify(error, provider="anthropic").kind is FaultKind.QUOTA

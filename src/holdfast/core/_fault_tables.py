@@ -112,6 +112,8 @@ PROVIDERS: Mapping[str, Provider] = {
     "anthropic": Provider(
         {
             "enforced_spend_limit_reached": _QUOTA,
+            "contract_spend_limit_reached": _QUOTA,
+            "linked_organization_spend_limit_reached": _QUOTA,
             "billing_error": _QUOTA,
             "rate_limit_error": _THROTTLED,
             "overloaded_error": _REFUSED_LOAD,

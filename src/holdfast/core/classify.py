@@ -184,6 +184,9 @@ def _codes(exc: BaseException, body: object) -> Iterator[str]:
     error = body.get("error") if isinstance(body, Mapping) else None
     for holder in (error, body):
         if isinstance(holder, Mapping):
+            details = holder.get("details")
+            if isinstance(details, Mapping) and isinstance(code := details.get("error_code"), str):
+                yield code  # Anthropic says there which limit it was
             yield from (value for name in ("code", "type", "status") if isinstance(value := holder.get(name), str))
     yield from (value for name in ("code", "type") if isinstance(value := _read(exc, name), str))
 

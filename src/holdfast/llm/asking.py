@@ -48,6 +48,7 @@ class Calls:
         tried: what the links have said.
         costs: what the calls cost that have ended.
         telling: says what happens.
+        maybe_whole: whether what was given out so far may be the whole answer.
     """
 
     def __init__(self, network: Network, route: ModelRoute | EmbeddingRoute, question: Question) -> None:
@@ -55,6 +56,7 @@ class Calls:
         self.route = route
         self.question = question
         self.made = 0
+        self.maybe_whole = False
         self.tokens = question.tokens
         self.tried: dict[Link, Tried] = {}
         self.costs: list[CallCost] = []
@@ -73,6 +75,7 @@ class Calls:
             clock=network.clock,
             patience=network.patience,
             prefix=prefix,
+            maybe_whole=self.maybe_whole,
         )
         tried = self.tried.setdefault(link, Tried())
         tried.calls += 1

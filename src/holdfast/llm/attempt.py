@@ -70,6 +70,7 @@ class Attempt:
     Attributes:
         seconds: for the whole of an answer that is not streamed; ``timers`` are for one that is.
         prefix: text of the answer that was given out before, by another target.
+        maybe_whole: whether that text may be the whole answer, so that nothing has to follow.
         status, headers: of the response, once its head is there.
         first_token_ns: from sending to the first real token, or to the whole answer of one that is not streamed.
         reader: of a streamed answer.
@@ -85,6 +86,7 @@ class Attempt:
     clock: Clock
     patience: Patience
     prefix: str = ""
+    maybe_whole: bool = False
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     first_token_ns: int = 0
@@ -193,7 +195,7 @@ class Attempt:
         """The chunks as they come, the first ones held back until one of them is real."""
         limits, now_ns = self.timers, self.clock.now_ns
         reader = self.reader = self.question.wire(self.link.target).reader(
-            quirks_of(self.link, continued=bool(self.prefix))
+            quirks_of(self.link, continued=self.maybe_whole)
         )
         body = response.body()
         held: list[Chunk] = []

@@ -94,11 +94,12 @@ class Exchange:
         """What the calls cost that have ended."""
         return self._calls.costs
 
-    async def open(self, prefix: str = "") -> Opened:
+    async def open(self, prefix: str = "", *, maybe_whole: bool = False) -> Opened:
         """The first answer that has something to say.
 
         Args:
             prefix: text of the answer that was given out already, to be continued.
+            maybe_whole: whether that may be the whole answer: it had said its end, and was not believed.
 
         Raises:
             ProviderError: what was asked cannot be answered by anybody (a bad request, a text that is too long, one
@@ -106,6 +107,7 @@ class Exchange:
             TargetsExhaustedError: no target gave an answer.
             DeadlineExceededError: time is up.
         """
+        self._calls.maybe_whole = maybe_whole
         with deadline_scope(self.route.options.deadline_seconds, clock=self.network.clock):
             while True:
                 link = self._next() or await self._wait_for_one()

@@ -123,7 +123,8 @@ class ChatStream:
         before = self._opened
         try:
             self._exchange.learn(broken)
-            opened = await self._exchange.open(self.text)
+            reader = None if before is None else before.attempt.reader
+            opened = await self._exchange.open(self.text, maybe_whole=reader is not None and reader.said_end)
         except HoldfastError as error:
             raise self._interrupted(broken) from error
         if before is not None:

@@ -45,6 +45,7 @@ class EventReader(ABC):
         self._events = EventSplitter(limit=limit, provider=quirks.name)
         self._failure: ProviderError | None = None
         self._over = False
+        self._marked = False  # whether the end mark came
         self._begun = False  # whether any event with data came
         self._stray = b""  # what came instead of events
         self._skipped = 0
@@ -60,6 +61,11 @@ class EventReader(ABC):
     def skipped(self) -> int:
         """Events that were not valid, and were left out."""
         return self._skipped
+
+    @property
+    def said_end(self) -> bool:
+        """See :meth:`holdfast.llm.wire.base.StreamReader.said_end`."""
+        return self._marked or self._finish is not None
 
     @property
     def completion(self) -> Completion:

@@ -39,6 +39,7 @@ class AnthropicReader(EventReader):
             self._id, self._model = _json.text(message.get("id")), _json.text(message.get("model"))
             return Chunk(raw=raw, usage=self._count(message.get("usage")))
         if kind == "message_stop":
+            self._marked = True
             if self._finish is None and self._quirks.finish_required:
                 what = "ended its stream without saying why the answer ends, so that it may not be whole"
                 raise answer_error(TruncatedAnswerError, what, self._quirks)

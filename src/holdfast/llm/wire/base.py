@@ -30,8 +30,8 @@ class Quirks:
         finish_required: whether a whole answer always says why it ends. Servers that send no finish reason (Ollama) do
             not, and for them a clean end of the stream has to be believed.
         secrets: texts that must never appear in an error.
-        continued: whether the answer goes on where another one broke off. An empty one that says it stops has then
-            nothing to add, and is whole.
+        continued: whether the answer goes on where another one had said its end and was not believed. An empty one
+            that says it stops has then nothing to add, and is whole.
     """
 
     provider: str | None = None
@@ -124,6 +124,11 @@ class StreamReader(Protocol):
     @property
     def skipped(self) -> int:
         """Lines that were not valid."""
+        ...
+
+    @property
+    def said_end(self) -> bool:
+        """Whether the answer has said that it ends, by a reason or by its end mark, whatever of that is missing."""
         ...
 
 

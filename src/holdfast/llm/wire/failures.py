@@ -226,8 +226,11 @@ def _code(body: object) -> str | None:
     """The provider's own name of the error, the most telling one first."""
     inner, outer = _holders(body)
     for holder in (inner, outer):
-        for name in ("code", "type", "status"):
-            value = holder.get(name)
+        details = holder.get("details")
+        for value in (
+            details.get("error_code") if isinstance(details, dict) else None,
+            *(holder.get(name) for name in ("code", "type", "status")),
+        ):
             if isinstance(value, str) and value and value != "error" and not value.isdigit():
                 return value
     return None

@@ -75,6 +75,7 @@ class OpenAIChatReader(EventReader):
         return finish_of(reason)
 
     def _on_done(self, raw: bytes) -> Chunk:
+        self._marked = True
         if self._quirks.finish_required and not self._is_whole(half=False):
             what = "ended its stream without saying why the answer ends, so that it may not be whole"
             raise answer_error(TruncatedAnswerError, what, self._quirks)
