@@ -20,6 +20,7 @@
     └── DependencyError        a dependency answered, and the answer is a failure
         ├── StoreError
         │   ├── StoreUnavailableError
+        │   │   └── StoreInterruptedError   the same call may work a moment later
         │   ├── StoreLockedError
         │   └── StoreCorruptError
         ├── StateUnavailableError     a cache or the shared state cannot be reached, or does not answer in time
@@ -68,6 +69,7 @@ __all__ = [
     "StateUnavailableError",
     "StoreCorruptError",
     "StoreError",
+    "StoreInterruptedError",
     "StoreLockedError",
     "StoreUnavailableError",
     "StreamInterruptedError",
@@ -285,6 +287,13 @@ class StoreError(DependencyError):
 
 class StoreUnavailableError(StoreError):
     """The document store is not there: no file, no permission, no disk."""
+
+
+class StoreInterruptedError(StoreUnavailableError):
+    """The call was broken off: the connection was lost, no answer came in time, or the primary changed.
+
+    The same call may work a moment later.
+    """
 
 
 class StoreLockedError(StoreError):

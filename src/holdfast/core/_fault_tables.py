@@ -168,6 +168,7 @@ BY_TYPE: Mapping[tuple[str, str], Verdict] = {
     ("holdfast", "MissingExtraError"): _BUG,
     ("holdfast", "DeadlineExceededError"): Verdict(Kind.TIMEOUT, transient=False),
     ("holdfast", "AttemptTimeoutError"): _TIMEOUT,
+    ("holdfast", "StoreInterruptedError"): _CONNECTION_LOST,
     ("holdfast", "StoreUnavailableError"): _NOT_THERE,
     ("holdfast", "StoreLockedError"): _LOCKED,
     ("holdfast", "StoreCorruptError"): _DAMAGED,
