@@ -112,7 +112,11 @@ ROWS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "options", "field"), ROWS, ids=[f"{make.__name__}-{number}-{field}" for number, (make, _, field) in enumerate(ROWS)])
+@pytest.mark.parametrize(
+    ("make", "options", "field"),
+    ROWS,
+    ids=[f"{make.__name__}-{number}-{field}" for number, (make, _, field) in enumerate(ROWS)],
+)
 def test_a_bad_option_names_itself(make: Callable[..., Any], options: dict[str, Any], field: str) -> None:
     """What a review found, and its like: the error is a ConfigError that names the option, the value and the rule."""
     error = refused(lambda: make(**options))
@@ -198,8 +202,9 @@ class Option(NamedTuple):
 
 
 def public_classes() -> list[type]:
-    """The classes at the top of the package, and every class of options below it."""
-    found = [getattr(hf, name) for name in hf.__all__ if inspect.isclass(getattr(hf, name))]
+    """The classes of the core at the top of the package, and every class of options below it."""
+    exported = [getattr(hf, name) for name in hf.__all__]
+    found = [each for each in exported if inspect.isclass(each) and each.__module__.startswith("holdfast.core.")]
     for info in pkgutil.iter_modules(holdfast.core.__path__, "holdfast.core."):
         for name, value in vars(importlib.import_module(info.name)).items():
             if inspect.isclass(value) and name.endswith("Options") and value.__module__ == info.name:

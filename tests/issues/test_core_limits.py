@@ -472,13 +472,16 @@ def test_each_attempt_of_a_retry_settles_by_its_own_usage() -> None:
         if usage != 5:
             raise ConnectionError
 
-    guard = Pipeline(
-        outside, Retry(max_retries=3, initial_delay=0.001, budget=None), inside, clock=FakeClock(), allow_order=True
-    )
+    retry = Retry(max_retries=3, initial_delay=0.001, budget=None)
+    guard = Pipeline(outside, retry, inside, clock=FakeClock(), allow_order=True)
     with demand_scope(cost=100):
         guard.call(flaky)
     assert inside.snapshot().used == 30 + 100 + 5
     assert outside.snapshot().used == 35
+    usages, alone = iter([30, None, 5]), meter()
+    with demand_scope(cost=100):
+        Pipeline(alone, retry, clock=FakeClock(), allow_order=True).call(flaky)
+    assert alone.snapshot().used == 35
 
 
 async def test_each_copy_of_a_hedge_settles_by_its_own_usage() -> None:
@@ -555,6 +558,49 @@ def test_a_plain_stream_settles_by_its_own_usage() -> None:
         assert list(first) == [2]
         second.close()
     assert quota.snapshot().used in {30, 110}
+
+
+async def test_an_async_stream_settles_by_its_own_usage() -> None:
+    """Async generators that a consumer reads in turn work under demands of their own, too."""
+    quota = meter()
+
+    @Pipeline(quota)
+    async def stream(actual: float) -> AsyncGenerator[int, None]:
+        use(actual)
+        yield 1
+
+    with demand_scope(cost=100):
+        first, second = stream(10), stream(20)
+        assert (await anext(first), await anext(second)) == (1, 1)
+        assert [[item async for item in each] for each in (first, second)] == [[], []]
+    assert quota.snapshot().used == 30
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_what_a_call_says_of_itself_leaves_what_was_said_inside(kind: str) -> None:
+    """A call has a demand of its own, also inside another: saying it again corrects nothing but what it said itself."""
+    outer, inner = Pipeline(meter()), Pipeline(meter())
+
+    def call() -> None:
+        use(10)
+        inner.call(use, 20)
+        use(15)
+
+    async def async_use(actual: float) -> None:
+        use(actual)
+
+    async def async_call() -> None:
+        use(10)
+        await inner.call(async_use, 20)
+        use(15)
+
+    with demand_scope(cost=100) as demand:
+        if kind == "sync":
+            outer.call(call)
+        else:
+            await outer.call(async_call)
+        assert current_demand() is demand
+    assert demand.actual == 35
 
 
 async def test_a_stream_that_is_left_settles_by_its_own_usage() -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 from holdfast.core._door import Door
 from holdfast.core._watch import Watchdog
-from holdfast.core.retry import GiveUp
-from holdfast.errors import CircuitOpenError
+from holdfast.core.classify import classify as default_classify
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,7 +120,9 @@ def _counter(site: Site, retry: Retry | None, hedge: Hedge | None) -> Callable[[
 def _refusal_is_final(
     classify: Callable[[BaseException], Fault], fallback: Fallback | None, retry: Retry | None
 ) -> bool:
-    if fallback is not None or retry is None:
-        return fallback is None
-    fault = classify(CircuitOpenError("would it be retried?"))
-    return retry.decide(1, fault, None, rng=random.Random(0)) is GiveUp.NOT_RETRYABLE  # noqa: S311
+    if fallback is not None:
+        return False
+    if retry is None:
+        return True
+    # Ours calls no refusal transient. A classification of one's own, and `retry_on`, may want one of them repeated.
+    return getattr(classify, "func", classify) is default_classify and not retry.retry_on

@@ -81,7 +81,7 @@ class Machine:
     def ask(self, now_ns: int) -> tuple[Permit | None, News | None]:
         """A permit for one call, or None; and the transition that the time made due."""
         news = None
-        if self.state is _OPEN and not self.held and now_ns >= self.open_until_ns:
+        if self.state is _OPEN and now_ns >= self.open_until_ns:  # never, while it is held
             news = self._move(_HALF_OPEN, "recovery_timeout", now_ns)
         permit = self._grant(now_ns)
         self.would_reject += permit is None and self._options.shadow
@@ -141,19 +141,16 @@ class Machine:
 
     def restart(self, now_ns: int) -> None:
         """Begin anew by another clock, and stay held where it is; outcomes of calls under way are dropped."""
-        held, used = self.held, self.permit.generation > 1
+        held = self.held
         self._history = History()
         self._last_failure_ns = None
         self._open_times.forget()
         self._window = window_for(self._options)
-        self.since_ns = now_ns
         if held:
             self.state, self.held = _CLOSED, ""
             self.hold(held, now_ns)
-        elif used:
-            self._move(_CLOSED, "restarted", now_ns)
         else:
-            self.publish()
+            self._move(_CLOSED, "restarted", now_ns)
 
     def reconfigure(self, options: BreakerOptions, now_ns: int, rng: random.Random) -> News | None:
         """Take other options: the state, the permits and, where they mean the same, the counts stay.
@@ -208,7 +205,7 @@ class Machine:
             until = None if self.held else self.open_until_ns
             shown.refusal = partial(_error, CircuitOpenError, self.name, self.held or state.value, until)
         shown.shut_until_ns = self.open_until_ns if state is _OPEN and not self._options.shadow else 0
-        self.timed = plain and self._slow_ns is not None
+        self.timed = plain
         shown.permit = self.permit if plain and self._slow_ns is None else None
 
     def _grant(self, now_ns: int) -> Permit | None:

@@ -24,19 +24,21 @@ class OpenTimes:
     __slots__ = ("_base_ns", "_jitter", "_longest_ns", "_multiplier", "_next_ns")
 
     def __init__(self, options: BreakerOptions) -> None:
-        self._base_ns = self._longest_ns = self._next_ns = 0
-        self._multiplier = 1.0
-        self.retune(options)
+        self._go_by(options)
+        self._next_ns = self._base_ns
 
     def retune(self, options: BreakerOptions) -> None:
         """Other lengths for the openings to come; they begin with the first one, unless only chance has changed."""
         before = self._base_ns, self._longest_ns, self._multiplier
+        self._go_by(options)
+        if (self._base_ns, self._longest_ns, self._multiplier) != before:
+            self.forget()
+
+    def _go_by(self, options: BreakerOptions) -> None:
         self._base_ns = to_ns(options.recovery_timeout)
         self._longest_ns = options.longest_open_ns
         self._multiplier = options.recovery_multiplier
         self._jitter = options.recovery_jitter
-        if (self._base_ns, self._longest_ns, self._multiplier) != before:
-            self._next_ns = self._base_ns
 
     def take(self, rng: random.Random) -> int:
         """The nanoseconds of an opening that begins now."""

@@ -161,7 +161,7 @@ class CountWindow(_Rates):
             self._next = (place + 1) % self._size
             old = self._ring[place]
             if old == outcome:
-                return self._verdict() if outcome else None  # a success for a success: nothing changed
+                return None  # nothing changed
             self._ring[place] = outcome
             self._failures -= old >> 1
             self._slow -= old & 1

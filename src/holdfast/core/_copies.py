@@ -18,7 +18,7 @@ def copy_of(error: ErrorT) -> ErrorT:
     cls = type(error)
     if any("__slots__" in vars(each) for each in cls.__mro__):
         return error
-    builtin: Any = next(each for each in cls.__mro__ if each.__module__ == "builtins" and "__init__" in vars(each))
+    builtin: Any = next(each for each in cls.__mro__ if each.__module__ == "builtins")
     try:
         _, args, *state = builtin.__reduce__(error)  # as for pickling: arguments that ``args`` leaves out, too
         copy = cls.__new__(cls, *args)

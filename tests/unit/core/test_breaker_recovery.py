@@ -198,3 +198,10 @@ def test_no_ramp_by_default() -> None:
     ramp = Ramp(BreakerOptions())
     ramp.begin(5)
     assert not ramp.running
+
+
+def test_nothing_is_left_of_a_ramp_whose_time_is_over() -> None:
+    """Also before a call has noticed that."""
+    ramp = Ramp(BreakerOptions(ramp_seconds=10))
+    ramp.begin(0)
+    assert [ramp.left_ns(now) for now in (0, 10 * S - 1, 10 * S, 11 * S)] == [10 * S, 1, 0, 0]

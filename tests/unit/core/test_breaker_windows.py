@@ -107,6 +107,50 @@ def test_a_thread_that_comes_late_to_the_time_window() -> None:
     assert window.counts(6_000).calls == 0
 
 
+def test_the_least_failure_is_set_back() -> None:
+    """A success counts after a failure of any weight."""
+    window = Consecutive(BreakerOptions(failure_threshold=2e-6))
+    window.note(0, units(1e-12), slow=False)
+    assert window.heeds_success
+    window.note(0, 0, slow=False)
+    assert window.note(0, 1, slow=False) is None
+
+
+def test_the_bounds_of_a_time_window() -> None:
+    """The first bucket is forgotten with the tenth after it; so is that of the shortest window there is."""
+    for seconds, width in ((1e-6, 100), (1e-8, 1)):
+        window = TimeWindow(rates(window="time", window_seconds=seconds))
+        window.note(0, ONE, slow=False)
+        assert [window.counts(now).calls for now in (10 * width - 1, 10 * width)] == [1, 0]
+
+
+def test_what_left_a_time_window_says_nothing() -> None:
+    """A verdict is about what the window holds at that time."""
+    window = TimeWindow(rates(window="time", window_seconds=1e-6, minimum_calls=1))
+    assert window.note(0, ONE, slow=False) == window.verdict(999) == "failure_rate"
+    assert window.verdict(1_000) is None
+
+
+def test_a_cleared_time_window_forgets_nothing_twice() -> None:
+    """The buckets from before do not count against those that come later, when their time is over."""
+    window = TimeWindow(rates(window="time", window_seconds=1e-6))
+    for now in (0, 100):
+        window.note(now, ONE, slow=True)
+    window.clear()
+    window.note(200, ONE, slow=True)
+    assert window.counts(1_100) == Counts(1, ONE, 1)
+    assert window.counts(1_200) == Counts(0, 0, 0)
+
+
+def test_looking_with_an_older_time_forgets_nothing() -> None:
+    """A thread that asks with a time from before the last call leaves the window as it is."""
+    window = TimeWindow(rates(window="time", window_seconds=1e-6))
+    window.note(5_000, ONE, slow=False)
+    assert window.counts(4_900).calls == 1
+    window.note(5_000, ONE, slow=False)
+    assert window.counts(5_000).calls == 2
+
+
 @pytest.mark.parametrize(("n", "p", "theta"), [(10, 0.2, 0.5), (20, 0.3, 0.5), (8, 0.5, 0.75)])
 def test_odds_of_a_false_alarm(n: int, p: float, theta: float) -> None:
     """A window of n calls that each fail with p opens with P(Bin(n, p) >= theta n), when it has filled."""

@@ -96,3 +96,26 @@ def test_a_class_that_makes_another() -> None:
     error = Shifty("x")
     error.args = ("other",)
     assert copy_of(error) is error
+
+
+def test_a_copy_keeps_that_there_is_no_cause() -> None:
+    """What happened while another error was handled is shown with it, unless that was turned off."""
+    for hidden in (False, True):
+        error = ValueError("x")
+        error.__context__ = KeyError("before")
+        error.__suppress_context__ = hidden
+        assert copy_of(error).__suppress_context__ is hidden
+
+
+def test_a_copy_of_a_class_that_adds_arguments() -> None:
+    """What ``__new__`` adds to the arguments is not added again."""
+
+    class AddingError(OSError):
+        def __new__(cls, *args: object) -> "AddingError":
+            return super().__new__(cls, *args, "more")
+
+    error = AddingError()
+    assert error.args == ("more",)
+    copy = copy_of(error)
+    assert copy is not error
+    assert copy.args == ("more",)

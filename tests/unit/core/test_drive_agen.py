@@ -220,7 +220,7 @@ async def test_a_consumer_that_leaves_unheard(clock: FakeClock) -> None:
 async def test_what_a_consumer_throws_in_is_its_own(clock: FakeClock) -> None:
     """An error that the consumer throws in comes back to it; the dependency is not blamed, the source is closed."""
     breaker = CircuitBreaker(failure_threshold=0.1)
-    guard, _ = build(clock, PLAIN, breaker)
+    guard, recorder = build(clock, PLAIN, breaker)
     stream = Stream(clock, ["a", "b"])
     source = guard.call(stream)
     await anext(source)
@@ -228,6 +228,8 @@ async def test_what_a_consumer_throws_in_is_its_own(clock: FakeClock) -> None:
         await source.athrow(ConnectionResetError())
     assert (stream.calls, stream.closed) == (1, 1)
     assert breaker.state is BreakerState.CLOSED
+    assert recorder.names == ["CallFailed"]
+    assert recorder.of(CallFailed)[0].kind == "cancelled"
 
 
 async def test_values_sent_in_arrive(clock: FakeClock) -> None:
@@ -268,6 +270,12 @@ async def test_an_alternative_that_breaks_off(clock: FakeClock) -> None:
     with pytest.raises(EOFError):
         await read(guard.call(Stream(clock, [ConnectionResetError()])), got)
     assert got == ["x"]
+
+
+async def test_the_timeout_is_not_for_alternatives(clock: FakeClock) -> None:
+    """What bounds an attempt does not bound an alternative, which takes the time that the deadline leaves."""
+    guard, _ = build(clock, Deadline(seconds=9), Fallback(Stream(clock, [5.0, "x"])), Timeout(seconds=2))
+    assert await collect(guard.call(Stream(clock, [ConnectionResetError()]))) == ["x"]
 
 
 async def test_a_consumer_that_leaves_an_alternative(clock: FakeClock) -> None:

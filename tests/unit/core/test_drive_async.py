@@ -3,16 +3,16 @@
 import asyncio
 import gc
 import sys
+import traceback
 import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from holdfast.core._attempts import Attempts
-from holdfast.core._drive import bind_async
 from holdfast.core._watch import Watchdog
 from holdfast.core.breaker import BreakerState, CircuitBreaker
+from holdfast.core.classify import classify
 from holdfast.core.deadline import Deadline, deadline_ns, deadline_scope, remaining_ns
 from holdfast.core.events import AttemptTimedOut, CallFailed, DeadlineExceeded, Events, FallbackUsed
 from holdfast.core.fallback import Fallback
@@ -78,6 +78,15 @@ async def test_a_passing_failure_is_repeated(clock: FakeClock) -> None:
     assert await flaky(1, b=2) == 3
     assert clock.sleeps_ns == [S, 2 * S]
     assert recorder.names[-2:] == ["RetrySucceeded", "CallSucceeded"]
+
+
+async def test_the_traceback_of_an_unchanged_error_shows_each_frame_once(clock: FakeClock) -> None:
+    """Readers find the way of the error, and not the drivers' handling of it."""
+    guard, _ = build(clock, PLAIN, CircuitBreaker(), Timeout(seconds=1))
+    with pytest.raises(PermissionError) as raised:
+        await guard.call(_raise, PermissionError())
+    frames = [frame for frame, _ in traceback.walk_tb(raised.value.__traceback__)]
+    assert len(set(frames)) == len(frames)
 
 
 async def test_a_failure_is_the_breakers_business(clock: FakeClock) -> None:
@@ -147,8 +156,9 @@ async def test_a_deadline_that_is_not_needed(clock: FakeClock) -> None:
     with pytest.raises(KeyError):
         await guard.call(_raise, KeyError())
     assert deadline_ns() is None
-    with deadline_scope(1, clock=clock):
-        assert await guard.call(_give, remaining_ns, clock) == S
+    for outside, left in ((1, S), (60, 3 * S)):  # whichever ends earlier
+        with deadline_scope(outside, clock=clock):
+            assert await guard.call(_give, remaining_ns, clock) == left
 
 
 async def _give(fn: Callable[..., object], *args: object) -> object:
@@ -194,6 +204,35 @@ async def test_a_short_deadline_is_weak_evidence(clock: FakeClock) -> None:
             await hangs.call(clock.asleep_ns, 60 * S)
     with pytest.raises(CircuitOpenError):
         await hangs.call(clock.asleep_ns, 60 * S)
+
+
+async def test_a_deadline_around_the_pipeline_is_evidence_too(clock: FakeClock) -> None:
+    """An attempt that somebody else's deadline cancels counts for the time that it had; one left in time not at all."""
+    breaker = CircuitBreaker()
+    inner, _ = build(clock, breaker, Timeout(seconds=10))
+    outer, _ = build(clock, Deadline(seconds=5))
+    with pytest.raises(DeadlineExceededError):
+        await outer.call(inner(forever_on), clock)
+    assert breaker.snapshot().failures == 0.25
+    task = asyncio.create_task(outer.call(inner(forever)))
+    await turns()
+    task.cancel()
+    await asyncio.wait([task])
+    assert breaker.snapshot().failures == 0.25
+    with pytest.raises(DeadlineExceededError):
+        await outer.call(inner(_raise), DeadlineExceededError("its own"))
+    assert breaker.snapshot().failures == 0.75
+
+
+async def test_a_call_that_is_closed_is_a_cancelled_one(clock: FakeClock) -> None:
+    """Nobody waits for it any more: that says nothing of the dependency, whatever one's own classification says."""
+    events = Events()
+    recorder = EventRecorder(events)
+    guard = Pipeline(clock=clock, events=events, classify=lambda _: classify(ConnectionResetError()))
+    call = guard.call(forever)
+    call.send(None)
+    call.close()
+    assert [each.kind for each in recorder.of(CallFailed)] == ["cancelled"]
 
 
 async def test_attempts_of_different_lengths_end_in_their_own_time(clock: FakeClock) -> None:
@@ -701,14 +740,6 @@ async def test_an_error_does_not_outlive_its_handler(clock: FakeClock) -> None:
         assert len(gone) >= 3
     finally:
         gc.enable()
-
-
-async def test_bind_async_alone_keeps_leading_arguments(clock: FakeClock) -> None:
-    """Nothing is skipped for alternatives unless asked."""
-    guard, _ = build(clock, Fallback(lambda a: a))
-    (layer,) = guard._layers
-    assert isinstance(layer, Attempts)
-    assert await bind_async(layer, _raise_for)(5) == 5
 
 
 async def test_a_rejection_of_another_kind_is_not_retried(clock: FakeClock) -> None:

@@ -163,6 +163,66 @@ def test_a_forgotten_await_unheard(clock: FakeClock) -> None:
         guard(disguised)()
 
 
+@pytest.mark.parametrize("policies", [[PLAIN], [Timeout(seconds=1)]], ids=["quick", "whole"])
+def test_a_forgotten_await_names_the_function(clock: FakeClock, policies: list[Policy]) -> None:
+    """The error holds the function that was given, in both forms."""
+    guard, _ = build(clock, *policies)
+
+    def disguised() -> object:
+        return give()
+
+    for call in (guard(disguised), lambda: guard.call(disguised)):
+        with pytest.raises(ConfigError) as raised:
+            call()
+        assert raised.value.value is disguised
+
+
+class Doorman:
+    """A gate that remembers which permits it got back."""
+
+    label = "doorman"
+
+    def __init__(self, *answers: BaseException | None) -> None:
+        self.answers = iter(answers)
+        self.left: list[object] = []
+
+    def attach(self, site: Site) -> None:
+        """Nothing."""
+
+    def enter(self, call: CallRef | None = None) -> str:
+        answer = next(self.answers, None)
+        if answer is not None:
+            raise answer
+        return "permit"
+
+    def leave(self, permit: str, fault: Fault | None = None, call: CallRef | None = None) -> None:
+        self.left.append(permit)
+
+    def snapshot(self) -> object:
+        return None
+
+
+async def test_a_gate_that_refuses_is_not_left(clock: FakeClock) -> None:
+    """Whoever got no permit gives none back, with another gate inside, too."""
+    outer, inner = Doorman(*[BulkheadFullError("full")] * 2), Doorman()
+    guard, _ = build(clock, outer, inner)
+    with pytest.raises(BulkheadFullError):
+        await guard.call(give)
+    with pytest.raises(BulkheadFullError):
+        guard.call(lambda: 1)
+    assert (outer.left, inner.left) == ([], [])
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_gate_that_is_late_is_not_an_attempt_that_is(clock: FakeClock, attempt: int) -> None:
+    """A gate may work under a deadline of its own; when that passes no attempt has timed out."""
+    late = DeadlineExceededError("the gate's own")
+    guard, _ = build(clock, PLAIN, Doorman(*[None] * (attempt - 1), late), Timeout(seconds=2))
+    with pytest.raises(DeadlineExceededError) as raised:
+        guard.call(sync_fail, ConnectionResetError())
+    assert raised.value is late
+
+
 # --- the breaker that opens during a retry --------------------------------------------------------------------------
 
 
@@ -429,7 +489,7 @@ async def test_no_repetition_beyond_the_budget(clock: FakeClock, kind: str) -> N
     """A used-up budget ends the retrying, and the error says why."""
     budget = RetryBudget(share=0, floor=0.1, window=10, off_above=None)
     guard, recorder = build(clock, Retry(budget=budget, jitter="none"))
-    with pytest.raises(RetriesExhaustedError, match="retry budget is used up") as raised:  # noqa: PT012
+    with pytest.raises(RetriesExhaustedError, match=r"\. Too many .*: its retry budget is used up") as raised:  # noqa: PT012
         if kind == "sync":
             guard.call(sync_fail, ConnectionResetError())
         else:
@@ -437,6 +497,20 @@ async def test_no_repetition_beyond_the_budget(clock: FakeClock, kind: str) -> N
     assert raised.value.attempts == 2
     assert [event.reason for event in recorder.of(RetriesExhausted)] == ["no_budget"]
     assert budget.snapshot().requests == 1
+
+
+def test_a_repetition_that_a_listener_stops_is_refunded(clock: FakeClock) -> None:
+    """What a listener raises over the repetition ends the call before it, and its charge goes back."""
+    budget = RetryBudget()
+    guard, _ = build(clock, Retry(budget=budget, jitter="none"))
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    guard.events.listen(stop, RetryScheduled)
+    with pytest.raises(KeyboardInterrupt):
+        guard.call(sync_fail, ConnectionResetError())
+    assert (budget.snapshot().spent, budget.snapshot().refunded["retry"]) == (0, 1)
 
 
 async def test_a_repetition_that_never_starts_is_refunded(clock: FakeClock) -> None:

@@ -1,6 +1,7 @@
 """Generator functions, and functions that return streams, under a pipeline."""
 
 from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import aclosing
 from typing import Any, cast
 
 import pytest
@@ -177,6 +178,29 @@ def test_a_consumer_that_leaves(clock: FakeClock, listening: bool) -> None:
     assert breaker.snapshot().failures == 0
 
 
+def test_what_a_consumer_throws_in_is_told_as_its_own(clock: FakeClock) -> None:
+    """The call ends as a cancelled one and no attempt has failed, whether the stream or an alternative was giving."""
+    stream = Stream(clock, ["a", "b"])
+    for fn in (stream, Stream(clock, [ConnectionResetError()])):
+        guard, recorder = build(clock, Fallback(stream))
+        source = guard.call(fn)
+        next(source)
+        recorder.events.clear()
+        with pytest.raises(KeyError):
+            source.throw(KeyError())
+        assert recorder.names == ["CallFailed"]
+        assert recorder.of(CallFailed)[0].kind == "cancelled"
+
+
+def test_no_gate_is_asked_after_the_deadline(clock: FakeClock) -> None:
+    """A stream that comes too late hears that it is too late, not that there is no room."""
+    full = Bulkhead(max_concurrent=1)
+    full.enter()
+    guard, _ = build(clock, full)
+    with deadline_scope(0, clock=clock), pytest.raises(DeadlineExceededError):
+        next(guard.call(Stream(clock, ["a"])))
+
+
 def test_alternatives_stream_too(clock: FakeClock) -> None:
     """While nothing was given out the alternatives are asked in turn; one that breaks off has failed."""
 
@@ -190,20 +214,28 @@ def test_alternatives_stream_too(clock: FakeClock) -> None:
 
     def breaks_off() -> Iterator[str]:
         yield "x"
-        raise ConnectionResetError
+        raise EOFError
 
     down = Stream(clock, [ConnectionResetError()])
     guard, _ = build(clock, Deadline(seconds=5), Fallback([broken, other]))
     assert list(guard.call(down)) == ["x", "y"]
-    cut, _ = build(clock, Fallback(breaks_off))
+    cut, _ = build(clock, Fallback([breaks_off, other]))
     source = cut.call(down)
     assert next(source) == "x"
-    with pytest.raises(ConnectionResetError):
+    with pytest.raises(EOFError):
         next(source)
     failing, _ = build(clock, Fallback(broken))
     with pytest.raises(ConnectionResetError) as raised:
         list(failing.call(Stream(clock, [ConnectionResetError()])))
     assert "broken failed too" in raised.value.__notes__[0]
+
+
+def test_the_timeout_is_not_for_alternatives(clock: FakeClock) -> None:
+    """What bounds an attempt does not bound an alternative, which takes the time that the deadline leaves."""
+    other = Stream(clock, [5.0, "x"])
+    guard, _ = build(clock, Deadline(seconds=9), Fallback(other), Timeout(seconds=2))
+    assert list(guard.call(Stream(clock, [ConnectionResetError()]))) == ["x"]
+    assert other.seen == [9 * S]
 
 
 def test_requests_are_counted(clock: FakeClock) -> None:
@@ -271,6 +303,27 @@ async def test_functions_that_return_streams(clock: FakeClock) -> None:
 
     assert [item async for item in acreate("hi")] == ["c"]
     assert opened[-1].closed
+
+
+async def test_a_stream_that_is_closed_by_awaiting(clock: FakeClock) -> None:
+    """What an async function returns may be an async generator, and is closed when its consumer leaves it."""
+    guard, _ = build(clock)
+    ended: list[int] = []
+
+    async def items() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            ended.append(1)
+
+    held = items()  # the collector shall not be the one that ends it
+
+    async def create() -> AsyncIterator[int]:
+        return held
+
+    async with aclosing(cast("Any", guard.stream(create)())) as source:
+        assert await anext(source) == 1
+    assert ended == [1]
 
 
 async def test_streams_without_close(clock: FakeClock) -> None:

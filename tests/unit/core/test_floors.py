@@ -42,3 +42,8 @@ def test_the_tree_gives_what_a_plain_list_gives(seed: int) -> None:
             tree = Floors(tree.size, tree.kept(kept))
         for each in range(len(plain)):
             assert told(tree.since(each)) == told(min(plain[each:]))
+
+
+def test_there_is_room_for_as_many_stretches_as_were_asked_for() -> None:
+    """The size is the next power of two, at least 2."""
+    assert [Floors(size).size for size in (1, 2, 3, 4, 5, 32, 33, 64)] == [2, 2, 4, 4, 8, 32, 64, 64]

@@ -66,6 +66,13 @@ def test_plain_and_async_functions(fn: Any, expected: bool) -> None:
         (items, f"gives a stream: {WHY}"),
         (aitems, f"gives a stream: {WHY}"),
         (functools.partial(aitems), f"gives a stream: {WHY}"),
+        (items(), "is already a generator: pass the function and its arguments, without calling it"),
+        (aitems(), "is already a generator: pass the function and its arguments, without calling it"),
+        (staticmethod(plain), "is a staticmethod: put @staticmethod above the policy's decorator, as the outermost"),
+        (
+            classmethod(plain),  # type: ignore[arg-type]
+            "is a classmethod: put @classmethod above the policy's decorator, as the outermost",
+        ),
     ],
 )
 def test_what_cannot_be_guarded(fn: Any, rule: str) -> None:
@@ -77,14 +84,14 @@ def test_what_cannot_be_guarded(fn: Any, rule: str) -> None:
 
 async def test_a_coroutine_is_not_a_function() -> None:
     """A call that was made already is refused, and leaves no coroutine behind that nobody awaited."""
-    with pytest.raises(ConfigError, match="pass the function and its arguments"):
+    with pytest.raises(ConfigError, match="is already a coroutine: pass the function and its arguments"):
         is_async(coro(), streams=WHY)
 
     class Promise:
         def __await__(self) -> Iterator[int]:
             yield 1
 
-    with pytest.raises(ConfigError, match="pass the function and its arguments"):
+    with pytest.raises(ConfigError, match="is already a coroutine: pass the function and its arguments"):
         is_async(Promise(), streams=WHY)
 
 

@@ -160,6 +160,16 @@ def test_results_can_be_checked(clock: FakeClock) -> None:
             assert attempt.check(0) == 0
 
 
+def test_repetitions_that_were_made_are_charged(clock: FakeClock) -> None:
+    """A loop is one request of its budget, and each repetition that began is spent, also when it fails."""
+    budget = RetryBudget(clock=clock)
+    with pytest.raises(RetriesExhaustedError):  # noqa: PT012
+        for attempt in Retry(max_retries=2, jitter="none", budget=budget).loop(clock=clock):
+            with attempt:
+                raise ConnectionResetError
+    assert (budget.snapshot().requests, budget.snapshot().spent) == (1, 2)
+
+
 async def test_a_cancelled_wait_gives_the_charge_back(clock: FakeClock) -> None:
     """A task that is cancelled in the backoff is cancelled, tells it, and its repetition is refunded."""
     budget = RetryBudget(clock=clock)

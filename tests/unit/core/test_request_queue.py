@@ -1027,7 +1027,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.charges = kept
 
     def give_back(self, item: Item) -> None:
-        """A start that was none gives back what is left of it. All seem so much older then: they never give too much."""
+        """A start that was none gives back what is left of it; the others then seem so much older than they are."""
         before = 0
         for each, left in self.charges:
             before += left

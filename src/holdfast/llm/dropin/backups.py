@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from holdfast.core._options import options_by_name
 from holdfast.errors import ConfigError
 from holdfast.llm.dropin.sdk import SdkClient, known_client
 from holdfast.llm.routing.known import KNOWN_PROVIDERS
@@ -28,6 +29,7 @@ _EMBEDDINGS = "openai.embeddings"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9.\-]+")
 
 
+@options_by_name
 @dataclass(frozen=True, slots=True)
 class Backup:
     """Somebody else to ask: another client of the same SDK, or a target by its name.
