@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "prepare", "program_of"]
 
-_MORE_SECONDS = 10.0
-"""What runs at import is run by every test. Beyond the file that knows most of a module, the next nearest files are
-asked until their tests take so long; a mutant that only a distant test would notice is then listed as a survivor."""
+_MORE_SECONDS = 6.0
+"""A line of a driver is run by most tests, and what runs at import by all. The nearest are asked, until they take so
+long; a mutant that only a distant test would notice is then listed as a survivor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Run:
         if not reach.tests and not mutant.at_import:
             status = "uncovered"
         elif not mutant.at_import:
-            status, by = self._ask("warm", job, _ordered(reach.tests, first), testers)
+            status, by = self._ask("warm", job, self._nearest(job, _ordered(reach.tests, first), first), testers)
         if status is None or (reach.more and status in {"survived", "uncovered"}):
             for tests in self._cold_parts(job, reach):
                 status, by = self._ask("cold", job, _ordered(tests, first), testers)
@@ -194,6 +194,20 @@ class Run:
             seconds += sum(map(self.known.seconds, more))
             others += more
         return [sorted(part, key=lambda test: (self.known.seconds(test), test)) for part in (nearest, others) if part]
+
+    def _nearest(self, job: _Job, tests: Sequence[str], first: Sequence[str]) -> list[str]:
+        """The tests to ask, where many run the line: those that noticed others, then those of the nearest files."""
+        files = sorted({test.partition("::")[0] for test in tests}, key=lambda file: self._rank(job.source, file))
+        near = {file: place for place, file in enumerate(files)}
+        chosen, seconds = list(tests[: len(first)]), 0.0
+        for test in sorted(
+            tests[len(first) :], key=lambda test: (near[test.partition("::")[0]] > 1, self.known.seconds(test))
+        ):
+            if seconds > _MORE_SECONDS:
+                break
+            seconds += self.known.seconds(test)
+            chosen.append(test)
+        return chosen
 
     def _rank(self, source: str, file: str) -> tuple[int, str]:
         return -self.known.breadth(source, file), file

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from holdfast.core._turns import TurnState
 from holdfast.core.breaker import BreakerState, CircuitBreaker
 from holdfast.core.bulkhead import Bulkhead
 from holdfast.core.classify import classify
 from holdfast.core.deadline import Deadline, deadline_scope
 from holdfast.core.events import Events
 from holdfast.core.fallback import Fallback
+from holdfast.core.faults import FaultKind, hand_back
 from holdfast.core.pipeline import Pipeline
+from holdfast.core.request_queue import RequestQueue, RequestQueueOptions
 from holdfast.core.retry import Retry
 from holdfast.errors import BulkheadFullError, DeadlineExceededError, RejectedError, RetriesExhaustedError
 from holdfast.testing.clock import FakeClock
@@ -121,6 +125,18 @@ def test_no_alternative_is_asked_after_the_deadline(kind: str, whose: str) -> No
     assert asked == ["slow"]
 
 
+# --- the loop form --------------------------------------------------------------------------------------------------
+
+
+def test_a_loop_is_over_when_it_has_raised_the_deadlines_error() -> None:
+    """Whoever goes on with its iterator gets nothing more, and is not told that an attempt was left unused."""
+    clock = FakeClock()
+    attempts = iter(Retry().loop(clock=clock))
+    with deadline_scope(0, clock=clock), pytest.raises(DeadlineExceededError):
+        next(attempts)
+    assert next(attempts, None) is None
+
+
 # --- breakers ---------------------------------------------------------------------------------------------------------
 
 
@@ -131,3 +147,76 @@ def test_a_call_from_before_another_clock_says_nothing() -> None:
     Pipeline(breaker, clock=FakeClock())
     breaker.leave(permit, classify(ConnectionResetError()))
     assert breaker.state is BreakerState.CLOSED
+
+
+# --- classification -------------------------------------------------------------------------------------------------
+
+
+def caused(error: BaseException, cause: BaseException) -> BaseException:
+    error.__cause__ = cause
+    return error
+
+
+class AnswerError(Exception):
+    """An answer with an error, as a client of HTTP holds it once it was read."""
+
+    def __init__(self, status: int, content: bytes = b"", **headers: str) -> None:
+        super().__init__(status)
+        self.response = SimpleNamespace(
+            status_code=status, _content=content, headers={key.replace("_", "-"): each for key, each in headers.items()}
+        )
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [caused(RuntimeError(), TimeoutError()), ExceptionGroup("inner", [TimeoutError()])],
+    ids=["a wrapper", "a group"],
+)
+def test_a_group_is_its_gravest_member_by_what_its_members_stand_for(passing: Exception) -> None:
+    """A group with a bug in it is a bug, also when another member only wraps what will pass."""
+    assert classify(ExceptionGroup("g", [passing, ValueError()])).kind is FaultKind.BUG
+    fault = classify(ExceptionGroup("g", [ConnectionResetError(), passing]))
+    assert (fault.kind, fault.transient) == (FaultKind.CONNECT, True)
+
+
+def test_a_group_is_read_by_the_clock_and_the_provider_that_are_named() -> None:
+    """What a member of a group means is told by the provider's codes and the clock that the caller names."""
+    body = b'{"error": {"code": "insufficient_quota"}}'
+    group = ExceptionGroup("g", [AnswerError(429, body, retry_after="Thu, 01 Jan 2026 00:00:30 GMT"), ValueError()])
+    assert classify(group, provider="openai").kind is FaultKind.QUOTA
+    assert classify(group, provider="voyage").kind is FaultKind.BUG
+    busy = ExceptionGroup("g", [AnswerError(503, retry_after="Thu, 01 Jan 2026 00:00:30 GMT")])
+    assert classify(busy, clock=FakeClock()).retry_after == 30
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["Thu, 01 Jan 99999999999999999999 00:00:30 GMT", "Thu, 01 Jan 2026 00:00:30 +99999999999999999999"],
+    ids=["year", "zone"],
+)
+def test_a_date_that_no_calendar_has(date: str) -> None:
+    """A Retry-After or a Date with numbers beyond any date is ignored, and its error is classified all the same."""
+    fault = classify(AnswerError(503, retry_after=date))
+    assert (fault.kind, fault.retry_after) == (FaultKind.OVERLOADED, None)
+    dated = AnswerError(503, retry_after="Thu, 01 Jan 2026 00:00:30 GMT", date=date)
+    assert classify(dated, clock=FakeClock()).retry_after == 30
+
+
+def test_a_body_that_is_nested_too_deep() -> None:
+    """A body that no parser gets to the bottom of leaves the status."""
+    assert classify(AnswerError(429, b"[" * 60_000)).kind is FaultKind.THROTTLED
+
+
+def test_a_start_goes_back_to_the_rate_that_it_was_charged_to() -> None:
+    """A queue whose rate was taken away and given anew never starts more than that because older starts were none."""
+    clock = FakeClock(auto=False)
+    paced = RequestQueueOptions(requests_per_minute=60, burst=1, max_concurrent=9)
+    queue = RequestQueue(requests_per_minute=60, burst=1, max_concurrent=9, clock=clock)
+    old = queue.ask()
+    queue.reconfigure(replace(paced, requests_per_minute=None))
+    free = queue.ask()
+    queue.reconfigure(paced)
+    assert queue.ask().state is TurnState.HELD
+    for each in (old, free):
+        queue.leave(each, hand_back(RejectedError("open")))
+    assert queue.ask().state is TurnState.WAITING

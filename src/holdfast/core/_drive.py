@@ -34,7 +34,7 @@ __all__ = ["bind_async", "bind_hedge", "bind_sync"]
 _NO_ANSWER = object()
 
 
-def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0915
+def bind_sync(layer: Attempts, fn: Fn, skip: int) -> Fn:  # noqa: C901, PLR0915
     """``fn`` under ``layer``; the first ``skip`` arguments are not for alternatives."""
     site, door = layer.site, layer.door
     events, clock, now_ns = site.events, site.clock, site.clock.now_ns
@@ -49,7 +49,7 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
         limit_ns, span_ns, judge = layer.limit_ns, layer.span_ns, layer.judge
         until = CURRENT.get()
         demand = DEMAND.get() if metered else None
-        outer = token = None
+        outer = None
         delay = begun = 0
         try:
             if demand is not None:
@@ -60,7 +60,7 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
                 if until is None or begun + span_ns < until:
                     until = begun + span_ns
                 outer = CURRENT.set(until)
-            if layer.count is not None and failed is None:
+            if layer.count is not None:
                 layer.count(begun)
             while True:
                 permit = None
@@ -79,7 +79,7 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
                     permit = shortcut.permit
                     if permit is None:
                         permit = enter(flight)
-                        if waits and (limit_ns or until is not None):
+                        if waits:
                             begun = now_ns()
                             if until is not None and until <= begun:
                                 raise deadline_passed(site)  # noqa: TRY301
@@ -98,24 +98,18 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
                     if judge is not None:
                         judge(result)
                 except BaseException as error:
-                    if (
-                        permit is None
-                        and not started
-                        and flight is None
-                        and layer.brief
-                        and isinstance(error, RejectedError)
-                    ):
+                    if permit is None and flight is None and layer.brief and isinstance(error, RejectedError):
                         raise
                     flight = flight or Flight(layer)
                     trouble: BaseException = error
-                    if token is not None and isinstance(error, DeadlineExceededError):
+                    if started and isinstance(error, DeadlineExceededError):
                         trouble = in_time(layer, error, until)
                     verdict = flight.failed(trouble, permit, begun, started=started)
                     try:
                         if isinstance(verdict, int):
                             delay = verdict
                             continue
-                        answer = _ask_others(flight, verdict, args[skip:], kwargs)
+                        answer = _ask_others(flight, layer, verdict, until, args[skip:], kwargs)
                         if answer is not _NO_ANSWER:
                             return answer
                         if verdict is error:
@@ -138,7 +132,7 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
             if outer is not None:
                 CURRENT.reset(outer)
 
-    whole = bool(waits or layer.limit_ns or layer.span_ns)
+    whole = bool(layer.limit_ns or layer.span_ns)
 
     def quick(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """The first attempt alone, or its refusal, when nobody listens and nothing else is to be done about it."""
@@ -167,7 +161,7 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
     return quick
 
 
-def bind_async(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0915
+def bind_async(layer: Attempts, fn: Fn, skip: int) -> Fn:  # noqa: C901, PLR0915
     """``fn`` under ``layer``; the first ``skip`` arguments are not for alternatives."""
     site, door = layer.site, layer.door
     events, clock, now_ns = site.events, site.clock, site.clock.now_ns
@@ -244,13 +238,7 @@ def bind_async(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR
                     if looks and layer.judge is not None:
                         layer.judge(result)
                 except BaseException as error:
-                    if (
-                        permit is None
-                        and not started
-                        and flight is None
-                        and layer.brief
-                        and isinstance(error, RejectedError)
-                    ):
+                    if permit is None and flight is None and layer.brief and isinstance(error, RejectedError):
                         raise
                     flight = flight or Flight(layer)
                     trouble = error
@@ -317,7 +305,14 @@ def bind_hedge(hedge: Hedge, fn: Fn) -> Fn:
 # --- what they share ------------------------------------------------------------------------------------------------
 
 
-def _ask_others(flight: Flight, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+def _ask_others(  # noqa: PLR0917
+    flight: Flight,
+    layer: Attempts,
+    error: BaseException,
+    until: int | None,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> object:
     """The answer of the first alternative that has one, or ``_NO_ANSWER``."""
     fault = flight.wants_fallback(error)
     if fault is not None:
@@ -328,6 +323,8 @@ def _ask_others(flight: Flight, error: BaseException, args: tuple[Any, ...], kwa
                     raise _forgotten(answer, alternative)  # noqa: TRY301
             except Exception as other:  # noqa: BLE001  it becomes a note on the call's own error
                 flight.alternative_failed(index, other, error)
+                if until is not None and until <= layer.site.clock.now_ns():
+                    raise deadline_passed(layer.site) from error
             else:
                 flight.fell_back(index, fault)
                 return answer
@@ -352,7 +349,7 @@ async def _ask_others_async(  # noqa: PLR0917
                     answer = await watched(layer, answer, until if layer.span_ns else None)
             except Exception as other:  # noqa: BLE001  it becomes a note on the call's own error
                 flight.alternative_failed(index, other, error)
-                if layer.span_ns and until is not None and until <= layer.site.clock.now_ns():
+                if until is not None and until <= layer.site.clock.now_ns():
                     raise deadline_passed(layer.site) from error
             else:
                 flight.fell_back(index, fault)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["as_async_stream", "as_stream", "bind_agen", "bind_gen"]
 
 
-def bind_agen(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0915
+def bind_agen(layer: Attempts, fn: Fn, skip: int) -> Fn:  # noqa: C901, PLR0915
     """``fn``, an async generator function, under ``layer``; the first ``skip`` arguments are not for alternatives."""
     clock, door = layer.site.clock, layer.door
     enter = door.enter
@@ -99,6 +99,7 @@ def bind_agen(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
                             if begun:
                                 raise
                             flight.alternative_failed(index, error, failure)
+                            limits.go_on(failure)
                         else:
                             flight.fell_back(index, fault)
                             return
@@ -112,7 +113,7 @@ def bind_agen(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0
     return run
 
 
-def bind_gen(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR0915
+def bind_gen(layer: Attempts, fn: Fn, skip: int) -> Fn:  # noqa: C901, PLR0915
     """``fn``, a generator function, under ``layer``; the first ``skip`` arguments are not for alternatives.
 
     A step that is under way cannot be cut: it finds its limit in the context's deadline, as every sync call does.
@@ -185,6 +186,7 @@ def bind_gen(layer: Attempts, fn: Fn, skip: int = 0) -> Fn:  # noqa: C901, PLR09
                             if begun:
                                 raise
                             flight.alternative_failed(index, error, failure)
+                            limits.go_on(failure)
                         else:
                             flight.fell_back(index, fault)
                             return

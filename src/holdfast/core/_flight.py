@@ -50,7 +50,8 @@ class Flight:
     """The state of one call. ``call_id`` and ``attempt`` are what policies see of it.
 
     Attributes:
-        alternatives: what to ask instead; taken once, for the options may change while one of them runs.
+        alternatives: what to ask instead, where :meth:`wants_fallback` says so; taken once, for the options may change
+            while one of them runs.
         over: whether the end was told.
     """
 
@@ -68,6 +69,8 @@ class Flight:
         "over",
     )
 
+    alternatives: tuple[Callable[..., Any], ...]
+
     def __init__(self, layer: Attempts) -> None:
         self._layer = layer
         self._begun_ns = layer.site.clock.now_ns()
@@ -76,7 +79,6 @@ class Flight:
         self._previous_ns = 0
         self._last: BaseException | None = None
         self._charge: tuple[RetryBudget, Charge] | None = None
-        self.alternatives: tuple[Callable[..., Any], ...] = ()
         self.over = False
         self.attempt = 1
         self.call_id = layer.site.events.next_call_id()
@@ -85,9 +87,9 @@ class Flight:
         self,
         error: BaseException,
         permit: object | None,
-        begun_ns: int = 0,
+        begun_ns: int,
         *,
-        started: bool = True,
+        started: bool,
         final: bool = False,
     ) -> int | BaseException:
         """Settle a failed attempt: the nanoseconds to wait before the next one, or the error to raise.
@@ -283,7 +285,7 @@ class Flight:
         if not cut or until is None or now < until:
             return fault
         timeout = self._layer.timeout
-        share = 1.0 if timeout is None else min(1.0, max(0, now - begun_ns) / timeout.ns)
+        share = 1.0 if timeout is None else min(1.0, (now - begun_ns) / timeout.ns)
         return replace(fault, kind=FaultKind.TIMEOUT, weight=WEIGHTS[FaultKind.TIMEOUT] * share)
 
     def _given_up(self, retry: Retry, reason: GiveUp, error: BaseException, fault: Fault) -> BaseException:

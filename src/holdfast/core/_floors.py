@@ -22,6 +22,10 @@ _SEEN = 1 << 61  # what is above that is NONE_YET, and what was added to it
 class Floors:
     """The lowest levels of up to ``size`` stretches, rounded up to a power of two. Not thread-safe.
 
+    Args:
+        size: the stretches that there must be room for.
+        floors: to begin with: the lowest level from each of some stretches on, as :meth:`kept` gives them.
+
     Attributes:
         count: the stretches so far; the last one is where levels are seen now.
         size: how many there can be.
@@ -36,12 +40,10 @@ class Floors:
         self._added = [0] * self.size
         self._lowest = [NONE_YET] * (2 * self.size)
         if floors:
+            # None of them is below one before it, so the nodes above need not know of them yet: what is asked from a
+            # stretch on is its own level, until a lower one is seen or made, which tells the nodes above it.
             self.count = len(floors)
-            lowest = self._lowest
-            lowest[self.size : self.size + len(floors)] = floors
-            for node in range(self.size - 1, 0, -1):
-                left, right = lowest[2 * node], lowest[2 * node + 1]
-                lowest[node] = left if left < right else right  # noqa: FURB136  min() costs more than all the rest
+            self._lowest[self.size : self.size + len(floors)] = floors
 
     def begin(self) -> int:
         """Begin a stretch; gives its number. There must be room for it."""
@@ -53,7 +55,7 @@ class Floors:
         lowest = self._lowest
         level -= self._shift
         node = self.size + self.count - 1
-        while node and level < lowest[node]:
+        while level < lowest[node]:  # place 0, above the root, ends it: it takes the level too
             lowest[node] = level
             node >>= 1
 

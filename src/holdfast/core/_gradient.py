@@ -105,6 +105,9 @@ class Gradient:
     _settled: int
     _others: int
     _dropped: bool
+    _draining: bool  # this and the next two belong to a probe, which sets them
+    _first: int
+    _size: int
 
     def __init__(self, options: AdaptiveLimitOptions) -> None:
         self.options = options
@@ -115,8 +118,6 @@ class Gradient:
         self._rounds = 0
         self._last = 0  # calls begun so far: the number of the latest
         self._stepped_back = 0  # the latest call when the limit last stepped back
-        self._draining = False
-        self._first = self._size = 0  # the calls of the probe
         self._new_round()
 
     def reconfigure(self, options: AdaptiveLimitOptions) -> None:
@@ -132,12 +133,12 @@ class Gradient:
         self._last += 1
         if not self.probing:
             self._peak = max(self._peak, inflight)
-        elif self._draining and inflight <= self.limit:
+        elif self._draining:
             self._draining = False
             self._first = self._last
         return self._last
 
-    def end(self, number: int, latency_ns: int | None, *, dropped: bool = False) -> None:
+    def end(self, number: int, latency_ns: int | None, *, dropped: bool) -> None:
         """A call ended.
 
         Args:

@@ -47,7 +47,7 @@ class Limiter(ABC):
     Subclasses set their state up before they call this constructor, and add the algorithm.
     """
 
-    label: ClassVar[str] = "rate_limiter"
+    label: ClassVar[str]
     metered: ClassVar[bool] = True
     """It settles by what a call says it used; the drivers then give each call a demand of its own."""
 

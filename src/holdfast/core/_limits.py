@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from holdfast.errors import AttemptTimeoutError, DeadlineExceededError
 
@@ -51,9 +51,9 @@ def late_error(layer: Attempts, *, cut: bool) -> Callable[[], BaseException]:
     """Makes the error for an attempt whose time is up: the deadline's when that ``cut`` it, else the timeout's own."""
 
     def make() -> BaseException:
-        if cut or layer.timeout is None:
+        if cut:
             return deadline_passed(layer.site)
-        return attempt_timed_out(layer.site, layer.timeout)
+        return attempt_timed_out(layer.site, cast("Timeout", layer.timeout))
 
     return make
 

@@ -55,10 +55,18 @@ class Queued:
     """A place in line. Wait for it, or cancel it: those behind wait for you.
 
     Attributes:
-        expected_ns: how long it should take, as things stood when the place was taken.
+        joined_ns: when the place was taken; what follows is there from then on.
+        expected_ns: how long it should take, as things stood then.
+        latest_ns: when the turn comes too late.
+        turn: whether it has come.
     """
 
     __slots__ = ("_limiter", "call", "cost", "demand", "expected_ns", "joined_ns", "latest_ns", "low", "turn", "waker")
+
+    joined_ns: int
+    expected_ns: int
+    latest_ns: int
+    turn: bool
 
     def __init__(
         self, limiter: LineOwner, cost: float, *, low: bool, demand: Demand | None, call: CallRef | None
@@ -68,8 +76,6 @@ class Queued:
         self.low = low
         self.demand = demand
         self.call = call
-        self.joined_ns = self.latest_ns = self.expected_ns = 0
-        self.turn = False
         self.waker: Waker | None = None
 
     def wait(self) -> Reservation:

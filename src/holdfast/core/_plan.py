@@ -31,7 +31,7 @@ __all__ = ["Plan", "Policy", "Worst", "check_order", "check_together", "fold", "
 
 Policy: TypeAlias = Deadline | Fallback | Retry | Hedge | Timeout | RequestQueue | Gate
 
-_QUEUE, _DEADLINE, _FALLBACK, _RETRY, _HEDGE, _GATE, _TIMEOUT, _NEXT_LAYER = range(8)
+_QUEUE, _DEADLINE, _FALLBACK, _RETRY, _HEDGE, _GATE, _TIMEOUT, _NEXT_LAYER = range(8)  # every policy is before the last
 _ORDER = "request queue, deadline, fallback, retry, hedge, circuit breaker and other gates, timeout (outermost first)"
 _WHY = {
     (_RETRY, _QUEUE): "every repetition would stand in line again, behind new calls",
@@ -151,7 +151,7 @@ def fold(policies: Sequence[Policy]) -> list[Plan]:
     for policy in policies:
         rank = _rank(policy)
         place = _GATE if rank == _QUEUE else rank
-        if last == _NEXT_LAYER or place < last or (place == last != _GATE):
+        if place < last or (place == last != _GATE):
             plans.append(Plan())
         plan = plans[-1]
         match policy:

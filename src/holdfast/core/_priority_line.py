@@ -16,6 +16,7 @@ from holdfast.core._turns import Turn, TurnOwner
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from holdfast.core._gcra import Gcra
     from holdfast.core.policy import CallRef
 
 __all__ = ["LOW", "PRIORITIES", "PriorityLine", "Request"]
@@ -38,26 +39,27 @@ class Request(Turn):
         size: bytes of memory that it holds.
         asked_ns: when it came.
         began_ns: when its turn came.
-        cut: whether ``due_ns`` is the context's deadline.
+        cut: whether ``due_ns`` is the context's deadline; of one that waits.
         why: why it was dropped.
-        receipt: for the start that was charged to the rate.
+        charge: the rate that its start was charged to, and the receipt for that; the options may name another by now.
         retry_after: when it was dropped, the seconds until all that still waited would be served.
     """
 
-    __slots__ = ("asked_ns", "began_ns", "call", "cut", "number", "priority", "receipt", "retry_after", "size", "why")
+    __slots__ = ("asked_ns", "began_ns", "call", "charge", "cut", "number", "priority", "retry_after", "size", "why")
+
+    call: CallRef | None
+    began_ns: int
+    cut: bool
+    why: str
+    retry_after: float | None
 
     def __init__(self, owner: TurnOwner[Any], *, number: int, priority: int, size: int, asked_ns: int) -> None:
         super().__init__(owner)
-        self.call: CallRef | None = None
         self.number = number
         self.priority = priority
         self.size = size
         self.asked_ns = asked_ns
-        self.began_ns = asked_ns
-        self.cut = False
-        self.receipt = 0
-        self.why = ""
-        self.retry_after: float | None = None
+        self.charge: tuple[Gcra, int] | None = None
 
 
 class PriorityLine:

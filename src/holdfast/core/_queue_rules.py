@@ -104,9 +104,7 @@ class QueueRules:
             self.counts.refused += 1
         return refusal
 
-    def leave(
-        self, request: Request, now_ns: int, news: News, *, failed: bool, counts: bool, made: bool = True
-    ) -> None:
+    def leave(self, request: Request, now_ns: int, news: News, *, failed: bool, counts: bool, made: bool) -> None:
         """A request under way ends; ``counts`` when the time it took says something of the next.
 
         One whose work was not ``made`` costs the rate nothing.
@@ -203,7 +201,7 @@ class QueueRules:
         if deadline_ns is not None and deadline_ns <= now_ns:
             return Refusal.EXPIRED
         self.dispatch(now_ns, news)
-        if not self.line.count and self.running < self.options.max_concurrent and not self._wait_ns(now_ns):
+        if self.running < self.options.max_concurrent and not self._wait_ns(now_ns):  # then nobody waits any more
             if self._codel is not None:
                 self._codel.sees(now_ns, 0)
             self._start(request, now_ns)
@@ -226,7 +224,7 @@ class QueueRules:
         if not too_many and too_big <= 0:
             return None
         refusal = Refusal.FULL if too_many else Refusal.MEMORY
-        if request.priority < LOW or capacity < 1 or request.size > self.options.max_bytes:
+        if request.priority < LOW or capacity < 1:
             return refusal
         victim = line.oldest_low()
         if victim is None or line.low_size < too_big:
@@ -260,7 +258,7 @@ class QueueRules:
         self.running += 1
         if self._pace is not None:
             self._pace.take(now_ns, self._pace.unit_ns)
-            request.receipt = self._pace.receipt
+            request.charge = self._pace, self._pace.receipt
         waited = now_ns - request.asked_ns
         self.counts.started += 1
         self.counts.waited_ns += waited
@@ -271,9 +269,10 @@ class QueueRules:
         return 0 if self._pace is None else self._pace.wait_ns(now_ns, self._pace.unit_ns, low=False)
 
     def _refund(self, request: Request, now_ns: int) -> None:
-        """A start that was none goes back to the rate, as far as it would still feel it."""
-        if self._pace is not None:
-            self._pace.refund(now_ns, request.receipt, self._pace.unit_ns)
+        """A start that was none goes back to the rate that it was charged to, as far as that would still feel it."""
+        if request.charge is not None:
+            pace, receipt = request.charge
+            pace.refund(now_ns, receipt, pace.unit_ns)
 
     def _expire(self, now_ns: int, news: News) -> None:
         while (request := self.line.expired(now_ns)) is not None:

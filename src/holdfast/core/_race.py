@@ -63,6 +63,7 @@ class Race(Generic[R]):
     )
 
     _done: asyncio.Future[R]
+    _delay: int | None
 
     def __init__(self, hedge: Hedge, make: Callable[[], Coroutine[Any, Any, R]]) -> None:
         self._hedge = hedge
@@ -75,7 +76,6 @@ class Race(Generic[R]):
         self._timers: dict[Callable[[], None], Timer] = {}
         self._begun = self._clock.now_ns()
         self._ran: int | None = None  # the original call's time, once it succeeded
-        self._delay: int | None = None
         self._winner = 0
         self._open = True
 
@@ -113,11 +113,10 @@ class Race(Generic[R]):
 
     def _wait(self) -> None:
         """See to it that the next hedge is made in time."""
-        hedges_left = self._hedge.options.max_hedges + 1 - len(self._tasks)
         if self._delay == 0:
-            while hedges_left and self._start_hedge(None):
-                hedges_left -= 1
-        elif self._delay is not None and hedges_left:
+            while self._start_hedge(None):
+                pass
+        elif self._delay is not None and len(self._tasks) <= self._hedge.options.max_hedges:
             self._call_later(self._delay, self._late)
 
     def _late(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from holdfast.core._afterwards import now_or_later
 from holdfast.core._options import not_negative
@@ -65,7 +65,7 @@ class Reservation:
         """
         if fault is not None and not fault.made:
             return None
-        used = None if self._demand is None or self._mark is None else self._demand.since(self._mark)
+        used = None if self._mark is None else cast("Demand", self._demand).since(self._mark)
         if used is None and fault is not None and isinstance(fault.cause, RejectedError):
             return None
         return self.cost if used is None else used

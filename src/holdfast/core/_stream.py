@@ -81,6 +81,8 @@ class Limits:
 
     __slots__ = ("_layer", "_limit_ns", "_own", "begun", "demand", "reached")
 
+    reached: bool
+
     def __init__(self, layer: Attempts) -> None:
         self._layer = layer
         self._limit_ns = layer.limit_ns
@@ -88,7 +90,6 @@ class Limits:
         asking = DEMAND.get() if layer.door.metered else None
         self.demand = None if asking is None else asking.inner(stream=True)
         self.begun = 0
-        self.reached = False
         if layer.span_ns:
             self._own = layer.site.clock.now_ns() + layer.span_ns
         if layer.count is not None:
@@ -104,6 +105,13 @@ class Limits:
             if until is not None and until <= self.begun:
                 raise deadline_passed(self._layer.site)
         return until
+
+    def go_on(self, error: BaseException) -> None:
+        """Nothing, unless the deadline has passed: then raise that, caused by ``error``."""
+        try:
+            self.check()
+        except DeadlineExceededError as late:
+            raise late from error
 
     def failed(self, hold: Hold, error: BaseException, *, given: bool) -> int | BaseException:
         """``Flight.failed``, under this stream's deadline."""
@@ -156,7 +164,7 @@ class Limits:
         """The next item, or ``END``; the context tells the source how long it may take."""
         until = self.check()
         self.reached = True
-        limited = timed and self._limit_ns > 0
+        limited = timed and bool(self._limit_ns)
         due = self.begun + self._limit_ns
         token = CURRENT.set(due if limited and (until is None or due < until) else until)
         try:
@@ -164,7 +172,7 @@ class Limits:
         except StopIteration:
             return END
         except DeadlineExceededError as error:
-            trouble = in_time(self._layer, error, until if limited else 0)
+            trouble = in_time(self._layer, error, until) if limited else error
             try:
                 if trouble is error:
                     raise

@@ -260,7 +260,6 @@ class TaskWaker:
             try:
                 await self._future
             finally:
-                self._future = None
                 if timer is not None:
                     timer.cancel()
         woken, self._woken = self._woken, False

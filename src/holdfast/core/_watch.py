@@ -103,7 +103,7 @@ def _watch(  # noqa: C901, PLR0915  five short functions around one state
 
     def start_alone(due_ns: int, task: asyncio.Task[object]) -> int:
         """A watch that ends before one that began earlier (a deadline shortened it) has a timer to itself."""
-        key = -number
+        key = number
 
         def fire_alone() -> None:
             timed = alone.pop(key, None)

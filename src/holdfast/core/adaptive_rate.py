@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AdaptiveRate", "AdaptiveRateOptions", "AdaptiveRateSnapshot"]
 
+_NEVER = -(1 << 62)  # before every receipt
 _USED = 0.5  # of what the rate allows must be made before it may grow
 
 
@@ -172,7 +173,7 @@ class AdaptiveRate(BucketLimiter):
         )
         self._rates = options
         self._tokens_each = _tokens_each(options)
-        self._cut_receipt = -(1 << 62)  # calls with a later one were let in since the last cut
+        self._cut_receipt = _NEVER  # calls with a later one were let in since the last cut
         self._begun_ns: int | None = None
         self._successes = self._failures = 0
         self._raised = self._lowered = self._throttled = 0
@@ -236,6 +237,7 @@ class AdaptiveRate(BucketLimiter):
     def _empty(self) -> None:
         super()._empty()
         self._begun_ns = None
+        self._successes = self._failures = 0
 
     def _learn(self, now: int, *, failed: bool, throttled: bool) -> tuple[float, float, str] | None:
         """Count an outcome, and judge when it is time to. Under the lock; gives what is to be told after it."""

@@ -71,11 +71,12 @@ def _classify(exc: BaseException, clock: Clock, provider: Provider, depth: int) 
     headers = _headers(exc)
     retry_after = _retry_after(headers, clock) if headers is not None else None
     verdict = _by_content(exc, provider, retry_after) or _by_type(exc)
-    inner = _inner(exc)
     weight: float | None = None
-    if inner is not None and depth > 0 and (verdict is None or verdict.kind is FaultKind.CONNECT):
+    below: Fault | None = None
+    if depth > 0 and (verdict is None or verdict.kind is FaultKind.CONNECT):
         # An unknown wrapper, or a "connection error" that does not say whether anything was sent: ask the cause.
-        below = _classify(inner, clock, provider, depth - 1)
+        below = _below(exc, clock, provider, depth - 1)
+    if below is not None:
         if verdict is None:
             verdict, weight = Verdict(below.kind, below.transient, below.safe_to_replay), below.weight
             retry_after = below.retry_after if retry_after is None else retry_after
@@ -145,12 +146,12 @@ def _by_sqlite(exc: BaseException) -> Verdict | None:
     return BY_SQLITE["LOCKED"] if "locked" in str(exc) else None
 
 
-def _inner(exc: BaseException) -> BaseException | None:
+def _below(exc: BaseException, clock: Clock, provider: Provider, depth: int) -> Fault | None:
     """What ``exc`` stands for: its declared cause, or the gravest member of a group."""
     if isinstance(exc, BaseExceptionGroup):
-        members = [(each, _classify(each, SYSTEM_CLOCK, ANY_PROVIDER, 0)) for each in exc.exceptions]
-        return next((each for each, fault in members if not fault.transient), members[0][0])
-    return exc.__cause__
+        members = [_classify(each, clock, provider, depth) for each in exc.exceptions]
+        return next((fault for fault in members if not fault.transient), members[0])
+    return None if exc.__cause__ is None else _classify(exc.__cause__, clock, provider, depth)
 
 
 def _status(exc: BaseException) -> int | None:
@@ -173,7 +174,7 @@ def _body(exc: BaseException) -> object:
         return None
     try:
         return json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -235,7 +236,7 @@ def _number(text: str) -> float | None:
 def _date(text: str) -> float | None:
     try:
         parsed = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError):
+    except Exception:  # noqa: BLE001  what a server sent must not raise here: numbers may be too large for a date
         return None
     return (parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)).timestamp()
 
@@ -250,4 +251,4 @@ def _read(holder: object, name: str) -> object | None:
 
 def _read_int(holder: object, name: str) -> int | None:
     value = _read(holder, name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) else None

@@ -128,7 +128,7 @@ class Attempt:
     def __init__(self, layer: Attempts) -> None:
         self._layer = layer
         self._flight = Flight(layer)
-        self._used = False
+        self._used = True  # there is none before the first one that could have been left unused
         self._over = False
         self._scheduled = False  # a failure was let pass: the next attempt is promised, and charged to the budget
         self.delay_ns = 0
@@ -150,9 +150,11 @@ class Attempt:
         Raises:
             ConfigError: the body of the loop has no ``with attempt:``.
         """
-        if self.number and not self._used:
+        if self._over:
+            return False
+        if not self._used:
             raise ConfigError("attempt", self.number, "was not used: put the work of the loop into `with attempt:`")
-        return not self._over
+        return True
 
     def begin(self) -> None:
         """For the loop: the wait is over."""
@@ -168,7 +170,7 @@ class Attempt:
         """What the caller gets when ``error`` ends the loop before an attempt has begun; charges go back."""
         self._over = True
         self._scheduled = False
-        verdict = self._flight.failed(error, None, started=False, final=True)
+        verdict = self._flight.failed(error, None, 0, started=False, final=True)
         error = cast("BaseException", verdict)  # a final failure has no delay
         self._flight.ended_badly(error)
         return error
@@ -190,7 +192,7 @@ class Attempt:
             self._over = True
             self._flight.ended_well()
             return False
-        verdict = self._flight.failed(error, None)
+        verdict = self._flight.failed(error, None, 0, started=True)
         try:
             if isinstance(verdict, int):
                 self.delay_ns = verdict

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
-from holdfast.core._options import duration, options_by_name, positive, refuse_unknown, whole
+from holdfast.core._options import duration, options_by_name, positive, whole
 from holdfast.core.breaker import CircuitBreaker
 from holdfast.core.deadline import Deadline
 from holdfast.core.fallback import Fallback
@@ -186,7 +186,6 @@ def for_environment(environment: Environment, profile: str | Profile = "balanced
             raise ConfigError("profile", profile, f"must be a Profile, or one of {', '.join(_BY_NAME)}")
         profile = _BY_NAME[profile]
     if environment == "custom":
-        refuse_unknown("Profile", numbers, Profile.__dataclass_fields__)
         return replace(profile, **numbers)
     if numbers:
         raise ConfigError("numbers", tuple(numbers), 'are taken only in the environment "custom"')

@@ -194,8 +194,7 @@ class _Job(Generic[R]):
 
     def _run(self, request: Request) -> None:
         if not self._future.set_running_or_notify_cancel():
-            self._queue.give_up(request)
-            return
+            return  # whoever cancelled it gave it up
         try:
             result = self._work()
         except BaseException as error:  # noqa: BLE001  it belongs to whoever asks the future

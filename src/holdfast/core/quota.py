@@ -138,11 +138,11 @@ class Quota:
         self._window_ns = to_ns(rate_window)
         self._rejected = 0
         self._limit: float = limit
-        self._used: float = 0
-        self._pending: float = 0  # reserved and not settled, of this period
-        self._told = False
-        self._observed = False  # whether the provider told in this period what is left
-        self._number = 0  # of the period
+        self._number = 0  # of the period; the rest is of this one
+        self._used: float
+        self._pending: float  # reserved and not settled
+        self._told: bool
+        self._observed: bool  # whether the provider told what is left
         self._empty()
 
     @property
@@ -183,16 +183,15 @@ class Quota:
             refused = cost > remaining
             if refused:
                 self._rejected += 1
-                retry_after = (self._end_ns - wall) / NS_PER_SECOND
                 low = None
             else:
-                retry_after = 0.0
                 self._pending += cost
                 low = self._use(cost)
-            period = self._number
+            period, end_ns = self._number, self._end_ns
         self._tell_low(low, call)
         if not refused:
             return Reservation(self, period, cost, demand)
+        retry_after = (end_ns - wall) / NS_PER_SECOND
         if self._place.heard:
             self._place.emit(QuotaRejected, call, cost=cost, remaining=max(0, remaining), retry_after=retry_after)
         raise QuotaExhaustedError(
@@ -258,14 +257,12 @@ class Quota:
                 self._limit = limit
             if reset is not None:
                 self._end_ns = wall + to_ns(reset)
-            low = None
             if remaining is not None:
                 used = max(0.0, self._limit - remaining) + self._pending
                 if self._observed and used > self._used:  # others use it, too; before the first time it is no news
                     self._pace.add(self.clock.now_ns(), used - self._used)
                 self._used, self._observed = used, True
-            if remaining is not None or limit is not None:
-                low = self._low(wall)
+            low = self._low(wall)
         self._tell_low(low, None)
 
     def admit(self, cost: float | None = None) -> Admission[Reservation]:

@@ -199,7 +199,7 @@ class RequestQueue:
             if rules.line.count and self._loops.lost():
                 rules.drop_gone(now, news)
             refusal = rules.arrive(request, now, until, news, may_wait=may_wait)
-            waits = request.state is WAITING and refusal is None
+            waits = request.state is WAITING
             count, held = rules.line.count, rules.line.size
             retry_after = None if refusal is None else rules.retry_after
         if refusal is None and self._place.heard:

@@ -60,7 +60,7 @@ class Charge(NamedTuple):
 
     kind: Spend
     slot: int
-    epoch: int = 0
+    epoch: int
     """Grows whenever the budget begins to count anew: what was charged before gives nothing back."""
 
 
@@ -166,7 +166,7 @@ class RetryBudget:
         self._all_requests = _Ring(to_ns(switch_window))
         self._asked = _Ring(to_ns(switch_window))
         self._off = False
-        self._epoch = -1
+        self._epoch = 0
         self._granted: dict[Spend, int] = dict.fromkeys(get_args(Spend), 0)
         self._refused = dict(self._granted)
         self._refunded = dict(self._granted)
@@ -213,7 +213,6 @@ class RetryBudget:
     def refund(self, charge: Charge) -> None:
         """Give back a repetition that was cancelled before it started; once for each charge."""
         with self._lock:
-            self._catch_up()
             self._refunded[charge.kind] += 1
             if charge.epoch == self._epoch:
                 self._spent.take_back(charge.slot)
@@ -314,8 +313,7 @@ class _Ring:
     __slots__ = ("_counts", "_slot", "_width", "ends_ns", "total")
 
     def __init__(self, window_ns: int) -> None:
-        self._width = window_ns // _SLOTS
-        self.clear(0)
+        self._width = window_ns // _SLOTS  # it counts from when it was first cleared
 
     def clear(self, now: int) -> None:
         self._slot = now // self._width

@@ -293,7 +293,7 @@ class SingleFlight:
         with self._lock:
             flight.waiting -= 1
         task = flight.task
-        if flight.waiting or task is None or task.done():
+        if flight.waiting or task.done():
             return
         self._forget(self._async, where, flight)
         self._ending.add(task)
@@ -338,7 +338,6 @@ class SingleFlight:
     ) -> Any:  # noqa: ANN401
         """Make the call for all."""
         token = _INSIDE.set((*_INSIDE.get(), flight.mark))
-        flight.abandoned = True
         try:
             result = flight.result = checked_result(fn(*args, **kwargs), fn, streams=_STREAMS)
             flight.abandoned = False

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from holdfast.core._admission_options import AdmissionOptions
 from holdfast.core._limiter import Limiter, Queued, Reservation
@@ -154,7 +154,6 @@ class SlidingWindow(Limiter):
         self._set(options)
         for slot in self._slots:
             slot.number = -(-(slot.number + 1) * before // self._slot_ns) - 1
-        self._slide(now_ns)
 
     def _check(self, cost: float) -> None:
         if cost > self._limit:
@@ -186,18 +185,17 @@ class SlidingWindow(Limiter):
         self._used += cost
         return slot
 
-    def _settle(self, now_ns: int, booking: object, cost: float, actual: float | None) -> None:
-        self._slide(now_ns)
-        if isinstance(booking, _Slot) and booking.counts:
+    def _settle(self, now_ns: int, booking: object, cost: float, actual: float | None) -> None:  # noqa: ARG002
+        slot = cast("_Slot", booking)
+        if slot.counts:  # one that is over, and that nobody has dropped yet, takes it along
             difference = (actual or 0) - cost
-            booking.used += difference
+            slot.used += difference
             self._used += difference
 
     def _empty(self) -> None:
         for slot in self._slots:
             slot.counts = False
-        self._slots.clear()
-        self._used = 0
+        self._slots.clear()  # nothing is used then: `_slide` sees to it
 
     def _gone_ns(self, slot: _Slot) -> int:
         """When what came in during ``slot`` no longer counts."""
@@ -211,4 +209,4 @@ class SlidingWindow(Limiter):
             slot.counts = False
             self._used -= slot.used
         if not slots:
-            self._used = 0  # what rounding left over
+            self._used = 0  # or what rounding left over

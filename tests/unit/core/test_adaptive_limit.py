@@ -5,7 +5,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pytest
@@ -225,6 +225,58 @@ def test_the_baseline_does_not_learn_the_queue() -> None:
     assert limit.snapshot().estimate < 20
 
 
+def test_half_used_is_used() -> None:
+    """The limit moves when as many as half of it were under way at once."""
+    limit, clock, _ = make(initial_limit=100)
+    for _ in range(4):
+        serve(limit, clock, 1, 50)
+    assert limit.snapshot().estimate == pytest.approx(100.8)
+
+
+@pytest.mark.parametrize(("limit", "share"), [(100, 2 * 100 / 601), (1000, 1.0)])
+def test_how_quickly_the_baseline_learns(limit: int, share: float) -> None:
+    """As the exponential mean of the latest 600 calls does; a round of more than half of them tells it all."""
+    gate, clock, _ = make(initial_limit=limit, max_limit=limit)
+    serve(gate, clock, 1, limit)
+    for _ in range(3):
+        serve(gate, clock, 2, 49 * limit // 100)
+    assert gate.snapshot().baseline == pytest.approx(1 + share, rel=1e-9)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 2), (3, 2.85)])
+def test_when_a_baseline_is_too_high(before: float, after: float) -> None:
+    """It is when it is more than twice what is measured."""
+    limit, clock, _ = make(initial_limit=10)
+    serve(limit, clock, before, 10)
+    serve(limit, clock, 1, 10)
+    assert limit.snapshot().baseline == pytest.approx(after)
+
+
+def test_calls_that_take_no_time_show_no_queue() -> None:
+    """The limit goes up by its allowance."""
+    limit, clock, _ = make(initial_limit=10)
+    serve(limit, clock, 1, 10)
+    serve(limit, clock, 0, 10)
+    assert limit.snapshot().estimate == pytest.approx(10.8)
+
+
+def test_the_very_first_call_may_be_too_much() -> None:
+    """Its throttling lowers the limit."""
+    limit, clock, _ = make(initial_limit=20)
+    serve(limit, clock, 1, 1, THROTTLED)
+    assert limit.snapshot().estimate == pytest.approx(18)
+
+
+def test_the_ends_of_the_ranges() -> None:
+    """They belong to the ranges."""
+    options = AdaptiveLimitOptions(tolerance=1, queue_size=1, smoothing=1, min_samples=1, probe_every=1)
+    assert AdaptiveLimit(**vars_of(options)).options == options
+
+
+def vars_of(options: AdaptiveLimitOptions) -> dict[str, Any]:
+    return {each.name: getattr(options, each.name) for each in fields(options)}
+
+
 def test_a_baseline_that_is_far_too_high_decays() -> None:
     """More than twice what is measured loses a twentieth a round, even near the limit."""
     limit, clock, _ = make(initial_limit=10, min_samples=10)
@@ -297,6 +349,28 @@ def test_a_probe_does_not_wait_for_ever() -> None:
     assert limit.snapshot().baseline == 2
 
 
+def test_how_long_a_probe_waits() -> None:
+    """It ends with the last of its calls, or when eight times as many others have ended."""
+    limit, clock = probing()
+    limit.enter()
+    serve(limit, clock, 3, 9)
+    for _ in range(79):
+        serve(limit, clock, 3, 1)
+    assert limit.snapshot().probing
+    serve(limit, clock, 3, 1)
+    assert not limit.snapshot().probing
+
+
+@pytest.mark.parametrize(("measured", "baseline"), [(4, 1), (5, 2), (6, 2)])
+def test_half_of_a_probe_is_enough(measured: int, baseline: float) -> None:
+    """The baseline moves when at least half of the probe's calls showed how long they take."""
+    limit, clock = probing()
+    serve(limit, clock, 3, measured)
+    serve(limit, clock, 3, 10 - measured, hand_back(KeyboardInterrupt()))
+    assert not limit.snapshot().probing
+    assert limit.snapshot().baseline == baseline
+
+
 def test_a_probe_that_showed_nothing() -> None:
     """A probe whose calls were cancelled leaves the baseline as it is."""
     limit, clock = probing()
@@ -310,6 +384,7 @@ def test_throttled_during_a_probe() -> None:
     limit, clock = probing()
     serve(limit, clock, 1, 1, THROTTLED)
     assert limit.snapshot().probing
+    assert limit.snapshot().estimate == 20
     serve(limit, clock, 1, 9)
     assert limit.snapshot().estimate == pytest.approx(18)
 

@@ -1,6 +1,7 @@
 """The adaptive rate: what raises it, what lowers it, and what it does not listen to."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from holdfast.core.adaptive_rate import AdaptiveRate
+from holdfast.core.adaptive_rate import AdaptiveRate, AdaptiveRateOptions
 from holdfast.core.events import Events, RateAdjusted
 from holdfast.core.faults import WEIGHTS, Fault, FaultKind, hand_back
+from holdfast.core.pipeline import Pipeline
 from holdfast.core.policy import Gate, Waiter
 from holdfast.errors import CircuitOpenError, ConfigError, RateLimitedError
 from holdfast.testing.clock import FakeClock
@@ -66,6 +68,7 @@ def test_the_share_decides(bad: int, rate: float) -> None:
     limiter, clock, _ = make(period=9)  # it begins with the first outcome
     calls(limiter, clock, 10 - bad, bad, every=1.0)
     assert limiter.rate == rate
+    assert (limiter.snapshot().successes, limiter.snapshot().failures) == (0, 0)
 
 
 def test_nothing_is_judged_before_its_time() -> None:
@@ -88,6 +91,28 @@ def test_a_rate_that_is_not_used_does_not_grow() -> None:
     assert limiter.rate == 60
 
 
+@pytest.mark.parametrize(("last_at", "rate"), [(20.0, 66), (20.1, 60)])
+def test_half_of_the_rate_is_use_enough(last_at: float, rate: float) -> None:
+    """The rate grows when just half of the calls were made that it allows, and not when it were fewer."""
+    limiter, clock, _ = make()
+    calls(limiter, clock, 9, every=0)
+    clock.advance(last_at)
+    calls(limiter, clock, 1, every=0)
+    assert limiter.rate == rate
+
+
+def test_a_period_begins_with_its_first_outcome_and_each_judgement() -> None:
+    """A period in which the rate stays is over when it was judged; the next is judged for itself."""
+    limiter, clock, _ = make(period=9)
+    clock.advance(3600)
+    calls(limiter, clock, 9, 1)
+    assert limiter.rate == 60
+    calls(limiter, clock, 8)
+    assert (limiter.rate, limiter.snapshot().successes) == (60, 8)
+    calls(limiter, clock, 2)
+    assert limiter.rate == 66
+
+
 def test_a_429_cuts_at_once_and_only_once_for_one_mistake() -> None:
     """A volley of 429s for calls that were let in before the cut cuts once; the next of a later call cuts again."""
     limiter, clock, recorder = make()
@@ -101,6 +126,7 @@ def test_a_429_cuts_at_once_and_only_once_for_one_mistake() -> None:
     limiter.leave(late, THROTTLED)
     assert limiter.rate == pytest.approx(29.4)
     assert [event.reason for event in recorder.of(RateAdjusted)] == ["throttled", "throttled"]
+    assert {event.policy for event in recorder.of(RateAdjusted)} == {"adaptive_rate"}
     assert limiter.snapshot().throttled == 2
 
 
@@ -142,6 +168,37 @@ def test_a_retry_after_holds_everybody() -> None:
     with pytest.raises(RateLimitedError, match="hold"):
         limiter.enter()
     clock.advance(1)
+    limiter.enter()
+
+
+def test_a_late_retry_after_holds_everybody_too() -> None:
+    """A Retry-After is heeded also when its 429 is of a call from before the cut, which does not cut again."""
+    limiter, clock, _ = make()
+    old = limiter.enter()
+    limiter.leave(limiter.enter(), THROTTLED)
+    limiter.leave(old, replace(THROTTLED, retry_after=5.0))
+    assert limiter.rate == pytest.approx(42)
+    with pytest.raises(RateLimitedError, match="hold"):
+        limiter.enter()
+    clock.advance(5)
+    limiter.enter()
+
+
+def test_only_a_429_holds_everybody() -> None:
+    """The Retry-After of another failure is for the call that got it."""
+    limiter, _, _ = make()
+    limiter.leave(limiter.enter(), replace(FAILURE, retry_after=5.0))
+    limiter.enter()
+
+
+def test_a_429_that_was_not_the_servers() -> None:
+    """A call that was never made, or was refused by a limiter of ours, cuts nothing and holds nobody."""
+    limiter, _, _ = make()
+    limiter.leave(limiter.enter(), replace(THROTTLED, made=False, retry_after=5.0))
+    limiter.leave(limiter.enter(), replace(FAILURE, made=False))
+    limiter.leave(limiter.enter(), replace(THROTTLED, cause=RateLimitedError("slow"), retry_after=5.0))
+    snapshot = limiter.snapshot()
+    assert (limiter.rate, snapshot.throttled, snapshot.failures) == (60, 0, 0)
     limiter.enter()
 
 
@@ -187,6 +244,71 @@ def test_a_reset() -> None:
     assert [event.reason for event in recorder.of(RateAdjusted)] == ["throttled", "reset"]
     limiter.leave(limiter.enter(), THROTTLED)
     assert limiter.rate == pytest.approx(42)
+
+
+def test_calls_under_way_at_a_reset() -> None:
+    """What was let in before a reset says nothing of the rate after it."""
+    limiter, _, recorder = make()
+    old = [limiter.enter() for _ in range(3)]
+    limiter.reset()
+    for permit, fault in zip(old, (THROTTLED, FAILURE, None), strict=True):
+        limiter.leave(permit, fault)
+    snapshot = limiter.snapshot()
+    assert (limiter.rate, snapshot.successes, snapshot.failures, snapshot.throttled) == (60, 0, 0, 0)
+    assert not recorder.events
+
+
+def test_by_a_pipelines_clock_it_begins_anew() -> None:
+    """Outcomes from before it got the clock of a pipeline are not judged by that clock."""
+    limiter = AdaptiveRate(min_calls=2, period=1)
+    limiter.leave(limiter.enter(), FAILURE)
+    clock = FakeClock(start_ns=10 * S)
+    Pipeline(limiter, clock=clock)
+    assert limiter.snapshot().failures == 0
+    calls(limiter, clock, 2, every=1)
+    assert limiter.rate == 66
+
+
+def test_a_cut_by_another_clock_is_past() -> None:
+    """A 429 from before it got the clock of a pipeline does not keep it from learning by that clock."""
+    limiter = AdaptiveRate(min_calls=2, period=1)
+    limiter.leave(limiter.enter(), THROTTLED)
+    clock = FakeClock(start_ns=-10 * S)
+    Pipeline(limiter, clock=clock)
+    calls(limiter, clock, 2, every=1)
+    assert limiter.rate == pytest.approx(48)
+
+
+def test_a_clock_may_begin_anywhere() -> None:
+    """By a clock whose time is below 0 a 429 cuts as by any other."""
+    clock = FakeClock(start_ns=-3600 * S)
+    limiter = AdaptiveRate(clock=clock)
+    limiter.leave(limiter.enter(), THROTTLED)
+    assert limiter.rate == pytest.approx(42)
+
+
+def test_other_options_keep_the_rate_that_was_found() -> None:
+    """Changed while it works, it keeps its rate within the new floor and ceiling, and its tokens in proportion."""
+    limiter, _, _ = make(tokens_per_minute=6000, token_burst=1000)
+    limiter.leave(limiter.enter(), THROTTLED)
+    for changes, rate in (({}, 42), ({"min_per_minute": 50}, 50), ({"max_per_minute": 60}, 50)):
+        limiter.reconfigure(replace(limiter.options, **changes))
+        tokens = limiter.snapshot().tokens
+        assert tokens is not None
+        assert limiter.rate == pytest.approx(rate)
+        assert tokens.per_minute == pytest.approx(100 * rate)
+    limiter.reconfigure(
+        replace(limiter.options, min_per_minute=1, requests_per_minute=20, max_per_minute=30, decrease=0.5)
+    )
+    tokens = limiter.snapshot().tokens
+    assert tokens is not None
+    assert limiter.rate == 30
+    assert tokens.per_minute == pytest.approx(9000)
+    limiter.leave(limiter.enter(), THROTTLED)
+    tokens = limiter.snapshot().tokens
+    assert tokens is not None
+    assert limiter.rate == pytest.approx(15)
+    assert tokens.per_minute == pytest.approx(4500)
 
 
 def test_without_listeners() -> None:
@@ -327,6 +449,7 @@ TestAdaptiveRate.__doc__ = "Rate and admissions stay within their bounds after e
         ({"min_calls": 0}, "min_calls"),
         ({"max_hold": -1}, "max_hold"),
         ({"burst": 0}, "burst"),
+        ({"burst": 2e8}, "burst"),
         ({"kept_for": 11}, "kept_for"),
     ],
 )
@@ -335,3 +458,28 @@ def test_options_out_of_range(options: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigError) as refused:
         AdaptiveRate(**options)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"requests_per_minute": 6},
+        {"requests_per_minute": 600},
+        {"raise_above": 1, "lower_below": 1},
+        {"raise_above": 0, "lower_below": 0},
+        {"min_calls": 1},
+        {"max_hold": 0},
+    ],
+)
+def test_options_at_their_bounds(options: dict[str, Any]) -> None:
+    """A rate at its floor or ceiling, shares of none and of all, one call and no hold are taken."""
+    assert AdaptiveRate(**options).options == AdaptiveRateOptions(**options)
+
+
+def test_defaults() -> None:
+    """The options by themselves have the defaults of the policy, those that its page names."""
+    options = AdaptiveRate().options
+    assert options == AdaptiveRateOptions()
+    assert (options.requests_per_minute, options.min_per_minute, options.max_per_minute) == (60, 6, 600)
+    assert (options.raise_above, options.lower_below, options.increase, options.decrease) == (0.9, 0.7, 6, 0.7)
+    assert (options.period, options.min_calls, options.max_hold) == (10, 10, 60)

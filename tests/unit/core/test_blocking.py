@@ -127,6 +127,30 @@ async def test_abandoned_work_cannot_pile_up() -> None:
     await pool.close()
 
 
+async def test_how_much_it_takes_by_default() -> None:
+    """By default four pieces of work run at once, a thousand wait, and more is refused."""
+    pool, gate = ThreadBlocking(), Gate()
+    work = [asyncio.create_task(pool.run("x", gate.work)) for _ in range(1004)]
+    await gate.running(4)
+    with pytest.raises(RejectedError, match="x: 1004 pieces of blocking work"):
+        await pool.run("x", int)
+    gate.go.set()
+    assert len(set(await asyncio.gather(*work))) <= 4
+    await pool.close()
+
+
+async def test_no_work_may_wait() -> None:
+    """With no room to wait, work is refused while every thread is taken."""
+    pool, gate = ThreadBlocking(1, max_waiting=0), Gate()
+    work = asyncio.create_task(pool.run("x", gate.work))
+    await gate.running()
+    with pytest.raises(RejectedError, match="x: 1 pieces of blocking work"):
+        await pool.run("x", int)
+    gate.go.set()
+    await work
+    await pool.close()
+
+
 async def test_dedicated_threads() -> None:
     """A kind with threads of its own does not keep other kinds waiting."""
     pool, gate = ThreadBlocking(1, dedicated={"embed.batch": 1}), Gate()
@@ -166,7 +190,15 @@ async def test_close_can_be_given_up_and_resumed() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"max_workers": 0}, {"max_workers": 1.5}, {"max_waiting": -1}, {"dedicated": {"x": 0}}]
+    "options",
+    [
+        {"max_workers": 0},
+        {"max_workers": 1.5},
+        {"max_waiting": -1},
+        {"dedicated": {"x": 0}},
+        {"dedicated": 5},
+        {"name": 5},
+    ],
 )
 def test_options_out_of_range(options: dict[str, Any]) -> None:
     """Each option out of its range is refused by name."""

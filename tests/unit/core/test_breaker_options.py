@@ -60,6 +60,25 @@ def test_options_out_of_range(field: str, value: Any, others: dict[str, Any]) ->
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"window": "count", "window_calls": 1, "minimum_calls": 1, "failure_rate": 1, "slow_call_rate": 1},
+        {"window": "count", "window_calls": 7, "minimum_calls": 7},
+        {"window": "time", "window_seconds": 1e-9, "minimum_calls": 1, "slow_call_duration": 1e-9},
+        {"window": "time", "minimum_calls": 101, "failure_rate": 0.1, "slow_call_rate": 0.1},
+        {"failure_threshold": 0.1},
+        {"recovery_timeout": 5, "max_recovery_timeout": 5, "recovery_multiplier": 1},
+        {"recovery_jitter": 0.999, "healthy_period": 0, "success_threshold": 1, "half_open_max_calls": 1},
+        {"ramp_seconds": 0, "ramp_start": 1},
+    ],
+)
+def test_options_at_their_bounds(options: dict[str, Any]) -> None:
+    """What is just within its range, and has a meaning in its mode, is taken."""
+    taken = CircuitBreaker(**options).options
+    assert {name: getattr(taken, name) for name in options} == options
+
+
 def test_an_unknown_option() -> None:
     """A keyword that is no option is refused by name, with the one that may be meant."""
     with pytest.raises(ConfigError, match="failure_treshold=3: is no option of CircuitBreaker; did you mean"):

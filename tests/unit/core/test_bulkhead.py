@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from holdfast.core import _turns
 from holdfast.core._turns import TaskWaker, TurnState
-from holdfast.core.bulkhead import Bulkhead, BulkheadSnapshot, BulkheadTurn
+from holdfast.core.bulkhead import Bulkhead, BulkheadOptions, BulkheadSnapshot, BulkheadTurn
 from holdfast.core.deadline import deadline_scope
 from holdfast.core.events import BulkheadRejected, Events
 from holdfast.core.pipeline import Pipeline
@@ -167,6 +167,7 @@ async def test_tasks_wait_in_the_order_in_which_they_came() -> None:
     assert order == [0, 1, 2]
     assert idle(bulkhead)
     assert [each.waiting for each in recorder.of(BulkheadRejected)] == [3, 2]
+    assert {each.policy for each in recorder.of(BulkheadRejected)} == {"bulkhead"}
 
 
 async def test_a_wait_ends_at_max_wait() -> None:
@@ -204,6 +205,64 @@ async def test_the_deadline_ends_a_wait() -> None:
     patient = Bulkhead(max_concurrent=1, max_waiting=1)
     patient.enter()
     assert patient.ask().due_ns is None
+
+
+def test_until_when_one_waits() -> None:
+    """One waits until ``max_wait`` or the deadline, what comes first; where both are one moment it is the deadline."""
+    bulkhead, clock, _ = make(max_concurrent=1, max_waiting=9, max_wait=5)
+    patient = Bulkhead(max_concurrent=1, max_waiting=9, clock=clock)
+    for each in (bulkhead, patient):
+        each.enter()
+    for seconds, due, cut in ((4, 4, True), (5, 5, True), (6, 5, False)):
+        with deadline_scope(seconds, clock=clock):
+            turn, other = bulkhead.ask(), patient.ask()
+        assert (turn.due_ns, turn.cut) == (due * 10**9, cut)
+        assert (other.due_ns, other.cut) == (seconds * 10**9, True)
+    assert bulkhead.ask().due_ns == 5 * 10**9
+    turn = patient.ask()
+    assert (turn.due_ns, turn.cut) == (None, False)
+
+
+async def test_what_is_counted_of_those_who_got_no_slot() -> None:
+    """Who was refused, at the door or after waiting, is told from who gave up; a passed deadline is neither."""
+    bulkhead, clock, recorder = make(max_concurrent=1, max_waiting=2, max_wait=5)
+    held = bulkhead.enter()
+    bulkhead.give_up(bulkhead.ask())
+    late = asyncio.create_task(bulkhead.ask().wait_async())
+    bulkhead.ask()
+    for ask in (bulkhead.enter, bulkhead.ask):
+        with pytest.raises(BulkheadFullError):
+            ask()
+    await turns()
+    clock.advance(5)
+    with pytest.raises(BulkheadFullError):
+        await late
+    with deadline_scope(0, clock=clock), pytest.raises(DeadlineExceededError):
+        bulkhead.ask()
+    now = bulkhead.snapshot()
+    assert (now.inflight, now.waiting, now.rejected, now.abandoned) == (1, 1, 3, 1)
+    bulkhead.leave(held)
+    now = bulkhead.snapshot()
+    assert (now.inflight, now.waiting) == (1, 0)  # the slot went on to the one who was still in the line
+    assert [each.reason for each in recorder.of(BulkheadRejected)] == ["full", "full", "max_wait"]
+
+
+def test_another_max_wait() -> None:
+    """Who comes after a change waits for as long as it says; who was in the line, for as long as he was told."""
+    bulkhead, _, _ = make(max_concurrent=1, max_waiting=9, max_wait=5)
+    bulkhead.enter()
+    before = bulkhead.ask()
+    bulkhead.reconfigure(BulkheadOptions(max_concurrent=1, max_waiting=9, max_wait=7))
+    after = bulkhead.ask()
+    bulkhead.reconfigure(BulkheadOptions(max_concurrent=1, max_waiting=9))
+    patient = bulkhead.ask()
+    assert [turn.due_ns for turn in (before, after, patient)] == [5 * 10**9, 7 * 10**9, None]
+
+
+def test_the_options_by_themselves() -> None:
+    """The options have the defaults of the bulkhead: ten calls at once, and nobody waits."""
+    assert Bulkhead().options == BulkheadOptions()
+    assert Bulkhead().options == BulkheadOptions(max_concurrent=10, max_waiting=0, max_wait=None)
 
 
 async def test_a_wait_that_ended_in_time_is_not_refused() -> None:

@@ -9,8 +9,10 @@ import sqlite3
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from email.message import Message
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import aiohttp
 import httpx2
@@ -66,7 +68,10 @@ def foreign(module: str, name: str, *bases: type[BaseException], **attributes: o
 @pytest.mark.parametrize(
     ("status", "kind", "transient"),
     [
+        (100, K.MALFORMED, True),
         (200, K.MALFORMED, True),
+        (299, K.MALFORMED, True),
+        (300, K.BAD_REQUEST, False),
         (302, K.BAD_REQUEST, False),
         (400, K.BAD_REQUEST, False),
         (401, K.AUTH, False),
@@ -87,6 +92,7 @@ def foreign(module: str, name: str, *bases: type[BaseException], **attributes: o
         (520, K.TRANSIENT, True),
         (524, K.TIMEOUT, True),
         (529, K.OVERLOADED, True),
+        (599, K.TRANSIENT, True),
     ],
 )
 def test_by_status(status: int, kind: FaultKind, transient: bool) -> None:
@@ -106,7 +112,7 @@ def test_where_the_status_is(name: str, inner: bool) -> None:
     assert classify(exc).kind is K.OVERLOADED
 
 
-@pytest.mark.parametrize("value", [True, "503", 42, 10_000, None, 503.0])
+@pytest.mark.parametrize("value", [True, "503", 42, 99, 600, 10_000, None, 503.0])
 def test_what_is_no_status(value: object) -> None:
     """A value that cannot be an HTTP status is not taken for one."""
     exc = RuntimeError()
@@ -122,6 +128,7 @@ def test_what_is_no_status(value: object) -> None:
         (SdkError(429, body={"error": {"type": "insufficient_quota", "code": None}}), K.QUOTA, False),
         (SdkError(429, body={"code": "project_spend_limit_exceeded"}), K.QUOTA, False),
         (SdkError(429, body={"error": {"code": "rate_limit_exceeded"}}), K.THROTTLED, True),
+        (SdkError(429, code="insufficient_quota", headers={"retry-after": "9"}), K.QUOTA, False),
         (SdkError(429, code="slow_down"), K.THROTTLED, True),
         (SdkError(503, code="server_is_overloaded"), K.OVERLOADED, True),
         (SdkError(400, code="context_length_exceeded"), K.CONTEXT_TOO_LONG, False),
@@ -167,6 +174,7 @@ def test_by_code(exc: SdkError, kind: FaultKind, transient: bool) -> None:
         ({}, None),
         ({"retry-after": "Thu, 01 Jan 2026 00:00:30 GMT"}, 30.0),
         ({"retry-after": "Thu, 01 Jan 2026 00:00:30 -0000"}, 30.0),
+        ({"retry-after": "Thu, 01 Jan 2026 02:00:30 +0200"}, 30.0),
         ({"retry-after": "Wed, 31 Dec 2025 23:00:00 GMT"}, 0.0),
         ({"retry-after": "Fri, 02 Jan 2026 00:00:30 GMT", "date": "Fri, 02 Jan 2026 00:00:10 GMT"}, 20.0),
         (httpx2.Headers({"Retry-After": "3"}), 3.0),
@@ -182,6 +190,14 @@ def test_headers_on_the_error_itself() -> None:
     exc = RuntimeError()
     exc.status, exc.headers = 503, {"Retry-After": "4"}  # type: ignore[attr-defined]
     assert classify(exc).retry_after == 4
+
+
+def test_headers_that_are_no_mapping() -> None:
+    """Headers are asked by ``get`` where they are no mapping, as those of urllib's errors are not."""
+    headers = Message()
+    headers["Retry-After"] = "4"
+    assert classify(HTTPError("http://x", 503, "busy", headers, None)).retry_after == 4
+    assert classify(SdkError(503, headers=type("Headers", (), {"get": lambda *_: None})())).retry_after is None
 
 
 @pytest.mark.parametrize(("said", "transient"), [("false", False), ("true", True), ("maybe", True)])
@@ -360,6 +376,25 @@ def test_a_connection_error_asks_its_cause_whether_anything_was_sent() -> None:
     assert verdict(caused(foreign("openai", "APIConnectionError"), ValueError())) == (K.CONNECT, True, False)
 
 
+def test_what_was_never_sent_stays_so() -> None:
+    """A connection that was never made is safe to replay whatever kept it from being made."""
+    assert verdict(caused(httpx2.ConnectError(""), ConnectionResetError())) == (K.CONNECT, True, True)
+
+
+def test_an_answer_outranks_the_cause() -> None:
+    """Where a server has answered, a refused connection behind its answer makes no repetition safe."""
+    assert verdict(caused(SdkError(503), ConnectionRefusedError())) == (K.OVERLOADED, True, False)
+
+
+@pytest.mark.parametrize(("wrappers", "kind"), [(8, K.THROTTLED), (9, K.TRANSIENT)])
+def test_how_far_causes_are_followed(wrappers: int, kind: FaultKind) -> None:
+    """Causes are followed eight deep."""
+    error: BaseException = SdkError(429)
+    for _ in range(wrappers):
+        error = caused(RuntimeError(), error)
+    assert classify(error).kind is kind
+
+
 def test_retries_exhausted_is_its_cause_but_never_again() -> None:
     """A loop around a loop does not multiply calls."""
     fault = classify(caused(errors.RetriesExhaustedError("x", attempts=3), ConnectionResetError()))
@@ -442,7 +477,8 @@ QUOTA_BODY = b'{"error": {"code": "insufficient_quota"}}'
         (b"<html>busy</html>", FaultKind.THROTTLED),
         (b"", FaultKind.THROTTLED),
         (b"[]", FaultKind.THROTTLED),
-        (QUOTA_BODY + b" " * 70_000, FaultKind.THROTTLED),
+        (QUOTA_BODY.ljust(65_536), FaultKind.QUOTA),
+        (QUOTA_BODY.ljust(65_537), FaultKind.THROTTLED),
         (False, FaultKind.THROTTLED),
         (None, FaultKind.THROTTLED),
     ],

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from holdfast.core.clock import SYSTEM_CLOCK, Clock, to_ns
 
 
@@ -17,6 +19,7 @@ def test_seconds_become_whole_nanoseconds() -> None:
     """Seconds are rounded to the nearest nanosecond."""
     assert to_ns(0.1) == 100_000_000
     assert to_ns(1e-9) == 1
+    assert to_ns(86_400) == 86_400 * 10**9
 
 
 async def test_waits_and_calls_back() -> None:
@@ -31,3 +34,20 @@ async def test_waits_and_calls_back() -> None:
     SYSTEM_CLOCK.call_later_ns(0, called.set)
     assert not called.is_set()
     await asyncio.wait_for(called.wait(), 5)
+
+
+async def test_waits_are_asked_for_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads, tasks and timers wait for just the time that was asked for, and not at all where that is past."""
+    waits: list[float] = []
+
+    async def asleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(time, "sleep", waits.append)
+    monkeypatch.setattr(asyncio, "sleep", asleep)
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_later", lambda seconds, _: waits.append(seconds))
+    for ns in (90 * 10**9, -1):
+        SYSTEM_CLOCK.sleep_ns(ns)
+        await SYSTEM_CLOCK.asleep_ns(ns)
+        SYSTEM_CLOCK.call_later_ns(ns, waits.clear)
+    assert waits == [90] * 3 + [0] * 3

@@ -1,6 +1,7 @@
 """Deadlines in the context."""
 
 import asyncio
+import contextvars
 
 import pytest
 
@@ -64,3 +65,30 @@ def test_seconds_out_of_range(policy: type[Deadline] | type[Timeout], seconds: f
 def test_limits_in_nanoseconds() -> None:
     """Both limits are whole nanoseconds."""
     assert Deadline(seconds=0.25).ns == Timeout(seconds=0.25).ns == 250_000_000
+
+
+def test_a_scope_of_no_time_has_passed() -> None:
+    """A scope of 0 seconds is over when it begins, and so is every scope inside."""
+    clock = FakeClock(start_ns=7)
+    with deadline_scope(0, clock=clock) as until:
+        assert (until, remaining_ns(clock)) == (7, 0)
+        with deadline_scope(1, clock=clock) as inner:
+            assert inner == 7
+
+
+def test_leaving_a_scope_that_was_entered_elsewhere() -> None:
+    """A scope that ends in a context that did not enter it, as a forgotten generator does, changes nothing there."""
+    clock = FakeClock()
+    scope = deadline_scope(1, clock=clock)
+    contextvars.copy_context().run(scope.__enter__)
+    scope.__exit__(None, None, None)
+    assert deadline_ns() is None
+    with deadline_scope(2, clock=clock):
+        scope.__exit__(None, None, None)
+        assert remaining_ns(clock) == 2 * 10**9
+    assert deadline_ns() is None
+
+
+def test_what_it_is_called() -> None:
+    """Events and errors name the policy by its label."""
+    assert Deadline.label == "deadline"

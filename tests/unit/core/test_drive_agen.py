@@ -2,16 +2,23 @@
 
 import asyncio
 import contextlib
+import gc
+import weakref
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
 
+from holdfast.core._afterwards import drain
 from holdfast.core.breaker import BreakerState, CircuitBreaker
+from holdfast.core.bulkhead import Bulkhead
 from holdfast.core.deadline import Deadline, deadline_ns, deadline_scope, remaining_ns
+from holdfast.core.demand import Demand, current_demand, demand_scope
 from holdfast.core.events import CallFailed, CallSucceeded, Events, FallbackUsed, RetrySucceeded
 from holdfast.core.fallback import Fallback
 from holdfast.core.pipeline import Pipeline, Policy
+from holdfast.core.quota import Quota
+from holdfast.core.rate_limiter import RateLimiter
 from holdfast.core.retry import Retry
 from holdfast.core.timeout import Timeout
 from holdfast.errors import AttemptTimeoutError, CircuitOpenError, DeadlineExceededError, RetriesExhaustedError
@@ -162,6 +169,85 @@ async def test_the_deadline_bounds_the_whole_stream(clock: FakeClock) -> None:
         await collect(guard.call(hangs))
     assert clock.now_ns() - begun == 5 * S
     assert deadline_ns() is None
+
+
+async def test_the_nearest_limit_cuts_a_stream(clock: FakeClock) -> None:
+    """Be it the timeout, the stream's own deadline, or the one around it."""
+    for timeout, own, outer in ((2, 30, 60), (30, 2, 60), (30, 60, 2)):
+        guard, _ = build(clock, Deadline(seconds=own), Timeout(seconds=timeout))
+        begun = clock.now_ns()
+        with (
+            deadline_scope(outer, clock=clock),
+            pytest.raises(AttemptTimeoutError if timeout == 2 else DeadlineExceededError),
+        ):
+            await collect(guard.call(Stream(clock, ["a", 300.0])))
+        assert clock.now_ns() - begun == 2 * S
+
+
+async def test_an_error_of_a_timed_step_does_not_outlive_its_handler(clock: FakeClock) -> None:
+    """It is freed without the cycle collector, as the timeout's own error is."""
+    guard, _ = build(clock, Timeout(seconds=1))
+    gone: list[weakref.ref[BaseException]] = []
+
+    class BrokenError(Exception):
+        pass
+
+    async def broken() -> AsyncGenerator[int]:
+        yield 1
+        raise BrokenError
+
+    async def caller() -> None:
+        for stream in (broken, Stream(clock, ["a", 9.0])):
+            try:
+                await collect(guard.call(stream))
+            except (BrokenError, AttemptTimeoutError) as error:
+                gone.append(weakref.ref(error))
+
+    gc.collect()
+    gc.disable()
+    try:
+        await caller()
+        assert [each() for each in gone] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_a_stream_whose_loop_is_gone_keeps_what_it_cost(clock: FakeClock) -> None:
+    """Its place goes back when it goes, but it was made: what a limiter charged for it stays charged."""
+    limiter, bulkhead = RateLimiter(requests_per_minute=60, burst=10), Bulkhead(max_concurrent=1)
+    guard, _ = build(clock, limiter, bulkhead)
+
+    async def begin() -> list[Any]:
+        source = guard.call(Stream(clock, ["a", "b"]))
+        await anext(source)
+        return [source]
+
+    loop = asyncio.new_event_loop()
+    kept = loop.run_until_complete(begin())
+    loop.close()
+    kept.clear()
+    assert drain()
+    assert bulkhead.snapshot().inflight == 0
+    assert limiter.snapshot().requests.available == 9
+
+
+async def test_a_stream_is_closed_under_its_own_demand(clock: FakeClock) -> None:
+    """At once, and what it says then is not its consumer's, whose own demand holds again afterwards."""
+    guard, _ = build(clock, Quota(limit=1000))
+    seen: list[Demand] = []
+
+    async def source() -> AsyncGenerator[int]:
+        try:
+            yield 1
+        finally:
+            seen.append(current_demand())
+
+    with demand_scope(cost=1) as demand:
+        stream = guard.call(source)
+        assert await anext(stream) == 1
+        await stream.aclose()
+        assert current_demand() is demand
+        assert [each.outer for each in seen] == [demand]
 
 
 async def test_an_outer_deadline_cuts_a_stream(clock: FakeClock) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from holdfast.core._watch import Watchdog
+from holdfast.core._watch import Watch, Watchdog
 from holdfast.core.breaker import BreakerState, CircuitBreaker
 from holdfast.core.classify import classify
 from holdfast.core.deadline import Deadline, deadline_ns, deadline_scope, remaining_ns
@@ -685,8 +685,58 @@ async def test_a_shortened_watch_that_fires_after_its_end(clock: FakeClock) -> N
     key = watch.start(clock.now_ns() + 1 * S)
     callback = clock._entries[0]._callback
     assert not watch.close(key).fired
+    assert len([entry for entry in clock._entries if not entry.cancelled]) == 1
     callback()
     assert _cancelling() == 0
+
+
+async def test_one_timer_for_all_who_are_left(clock: FakeClock) -> None:
+    """When the time of the first is up, the timer is set once more, for the next."""
+    watch = Watchdog(clock).here()
+    tasks = [asyncio.create_task(forever()) for _ in range(3)]
+    for seconds, task in enumerate(tasks):
+
+        async def begin(seconds: int = seconds) -> None:
+            watch.start(clock.now_ns() + (seconds + 1) * S)
+            await forever()
+
+        task.cancel()
+        tasks[seconds] = asyncio.create_task(begin())
+        await turns(2)
+    before = len(clock._entries)
+    clock.advance(1)
+    await turns(2)
+    assert [task.done() for task in tasks] == [True, False, False]
+    assert len(clock._entries) == before
+    for task in tasks:
+        task.cancel()
+
+
+def test_each_loop_has_its_own_watch(clock: FakeClock) -> None:
+    """It keeps it while it is open, with hooks and without, and neither outlives it for long."""
+    dog = Watchdog(clock)
+
+    async def here(*, hooks: bool) -> Watch:
+        before = sys.get_asyncgen_hooks()
+        if not hooks:
+            sys.set_asyncgen_hooks(None, None)
+        try:
+            return dog.here()
+        finally:
+            sys.set_asyncgen_hooks(*before)
+
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+        for hooks in (True, False):
+            found = [loop.run_until_complete(here(hooks=hooks)) for loop in (first, second, first, second)]
+            assert [watch.loop for watch in found] == [first, second, first, second]
+            assert (found[0], found[1]) == (found[2], found[3])
+    finally:
+        first.close()
+        second.close()
+    asyncio.run(here(hooks=True))
+    assert first not in dog._watches
+    assert second not in dog._watches
 
 
 async def test_a_loop_that_sets_no_hooks(clock: FakeClock) -> None:

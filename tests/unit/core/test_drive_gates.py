@@ -1,6 +1,9 @@
 """Several gates, gates that one waits at, hedges and budgets, in the drivers."""
 
 import asyncio
+import gc
+import traceback
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -318,6 +321,42 @@ async def test_a_wait_that_is_cancelled(clock: FakeClock, granted: bool) -> None
     if not granted:
         bulkhead.leave(held)
     assert (bulkhead.snapshot().inflight, bulkhead.snapshot().waiting, breaker.snapshot().failures) == (0, 0, 0)
+
+
+async def test_the_deadline_of_a_wait_that_is_over_cancels_nobody(clock: FakeClock) -> None:
+    """What the task does after the call has all the time in the world."""
+    guard, _ = build(clock, RateLimiter(requests_per_minute=60, burst=1, max_wait=5))
+    with deadline_scope(3, clock=clock):
+        assert [await guard.call(give), await guard.call(give)] == [1, 1]
+    await clock.asleep_ns(9 * S)
+    assert clock.now_ns() == 10 * S
+
+
+async def test_an_error_that_ends_a_wait_goes_on_as_it_is(clock: FakeClock) -> None:
+    """A refusal after a wait shows each frame once, and is freed without the cycle collector."""
+    guard, _ = build(clock, Deadline(seconds=60), bulkhead := Bulkhead(max_concurrent=1, max_waiting=1, max_wait=1))
+    held = bulkhead.enter()
+    seen: list[weakref.ref[BaseException]] = []
+
+    async def refused() -> None:
+        try:
+            await guard.call(give)
+        except BulkheadFullError as error:
+            frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+            assert len(set(frames)) == len(frames)
+            seen.append(weakref.ref(error))
+
+    gc.collect()
+    gc.disable()
+    try:
+        task = asyncio.create_task(refused())
+        await turns()
+        clock.advance(1)
+        await task
+        assert [each() for each in seen] == [None]
+    finally:
+        gc.enable()
+    bulkhead.leave(held)
 
 
 def test_waiting_for_a_rate_limit(clock: FakeClock) -> None:

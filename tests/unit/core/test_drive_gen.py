@@ -1,7 +1,9 @@
 """Generator functions, and functions that return streams, under a pipeline."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any, cast
 
 import pytest
@@ -9,9 +11,13 @@ import pytest
 from holdfast.core.breaker import CircuitBreaker
 from holdfast.core.bulkhead import Bulkhead
 from holdfast.core.deadline import Deadline, deadline_ns, deadline_scope, remaining_ns
+from holdfast.core.demand import Demand, current_demand, demand_scope
 from holdfast.core.events import CallFailed, DeadlineExceeded, Events
 from holdfast.core.fallback import Fallback
+from holdfast.core.faults import Fault
 from holdfast.core.pipeline import Pipeline, Policy
+from holdfast.core.policy import CallRef, Site
+from holdfast.core.quota import Quota
 from holdfast.core.retry import Retry
 from holdfast.core.retry_budget import RetryBudget
 from holdfast.core.timeout import Timeout
@@ -150,6 +156,80 @@ def test_the_deadline_is_for_the_whole_stream(clock: FakeClock) -> None:
         list(guard.call(hangs))
 
 
+@pytest.mark.parametrize(("outer", "own"), [(30, 5), (5, 30), (None, 5)])
+def test_a_gate_sees_the_nearer_deadline(clock: FakeClock, outer: int | None, own: int) -> None:
+    """Of the stream's own and the one around it; so does the source."""
+    seen: list[int | None] = []
+
+    class Looks:
+        label = "looks"
+
+        def attach(self, site: Site) -> None:
+            pass
+
+        def enter(self, call: CallRef | None = None) -> object:
+            seen.append(remaining_ns(clock))
+            return self
+
+        def leave(self, permit: object, fault: Fault | None = None, call: CallRef | None = None) -> None:
+            pass
+
+        def snapshot(self) -> object:
+            return None
+
+    def source() -> Iterator[int]:
+        seen.append(remaining_ns(clock))
+        yield 1
+
+    guard, _ = build(clock, Deadline(seconds=own), Looks())
+    with nullcontext() if outer is None else deadline_scope(outer, clock=clock):
+        assert list(guard.call(source)) == [1]
+    assert seen == [5 * S, 5 * S]
+
+
+def test_an_error_of_a_step_does_not_outlive_its_handler(clock: FakeClock) -> None:
+    """What a source says of its time is freed without the cycle collector, and what is made of it."""
+    guard, _ = build(clock, Timeout(seconds=1))
+    gone: list[weakref.ref[BaseException]] = []
+
+    def source() -> Iterator[int]:
+        clock.advance(9)
+        yield 1
+        raise DeadlineExceededError("mine")
+
+    gc.collect()
+    gc.disable()
+    try:
+        for limit in (9, 99):  # the deadline has passed; only the timeout has
+            try:
+                with deadline_scope(limit, clock=clock):
+                    list(guard.call(source))
+            except (DeadlineExceededError, AttemptTimeoutError) as error:
+                gone.append(weakref.ref(error))
+        assert [each() for each in gone] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_a_stream_is_closed_under_its_own_demand(clock: FakeClock) -> None:
+    """What it says at its end is not its consumer's, whose own demand holds again afterwards."""
+    guard, _ = build(clock, Quota(limit=1000))
+    seen: list[Demand] = []
+
+    def source() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            seen.append(current_demand())
+
+    with demand_scope(cost=1) as demand:
+        stream = cast("Generator[int]", guard.call(source))
+        assert next(stream) == 1
+        stream.close()
+        assert current_demand() is demand
+        assert [each.outer for each in seen] == [demand]
+
+
 def test_a_deadline_without_a_timeout(clock: FakeClock) -> None:
     """A step that sees the deadline pass has used up the operation's time, and nothing is repeated."""
     guard, _ = build(clock, Deadline(seconds=5), PLAIN)
@@ -244,6 +324,16 @@ def test_requests_are_counted(clock: FakeClock) -> None:
     guard, _ = build(clock, Retry(budget=budget, jitter="none"))
     assert list(guard.call(Stream(clock, [TimeoutError()], ["a"]))) == ["a"]
     assert (budget.snapshot().requests, budget.snapshot().spent) == (1, 1)
+
+
+def test_requests_are_counted_when_they_are_made(clock: FakeClock) -> None:
+    """Long after the last one, too: the budget forgets that one, and not this."""
+    budget = RetryBudget()
+    guard, _ = build(clock, Retry(budget=budget, jitter="none"))
+    assert list(guard.call(Stream(clock, ["a"]))) == ["a"]
+    clock.advance(100)
+    assert list(guard.call(Stream(clock, ["a"]))) == ["a"]
+    assert budget.snapshot().requests == 1
 
 
 def test_waiting_for_a_place(clock: FakeClock) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from holdfast.core.breaker import BreakerState, CircuitBreaker
 from holdfast.core.deadline import Deadline, deadline_ns, deadline_scope, remaining_ns
+from holdfast.core.demand import current_demand, demand_scope
 from holdfast.core.events import (
     AttemptFailed,
     AttemptTimedOut,
@@ -518,3 +519,19 @@ def test_an_error_does_not_outlive_its_handler(clock: FakeClock, make: Callable[
 
 def _empty(*_: object) -> object:
     raise LookupError
+
+
+def test_what_attempts_used_adds_up_without_a_limiter(clock: FakeClock) -> None:
+    """Whoever asks how much a call used hears of all its attempts; each says its own, and may correct it."""
+    guard, _ = build(clock, PLAIN)
+    left = [5, 7]
+
+    def call() -> None:
+        current_demand().used(1)
+        current_demand().used(left.pop())
+        if left:
+            raise ConnectionResetError
+
+    with demand_scope() as demand:
+        guard.call(call)
+    assert demand.actual == 12

@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from holdfast.core.events import CallSucceeded, Event, Events, RetrySucceeded, correlation_id, correlation_scope
+from holdfast.core.breaker_snapshot import BreakerState
+from holdfast.core.events import (
+    BreakerRejected,
+    BreakerTransition,
+    CallSucceeded,
+    Event,
+    Events,
+    RetrySucceeded,
+    correlation_id,
+    correlation_scope,
+)
+from holdfast.errors import ConfigError
 
 STAMP: dict[str, Any] = {
     "time_ns": 1,
@@ -50,6 +61,46 @@ def test_active_only_while_somebody_listens() -> None:
     assert active == [False, True, False]
     events.emit(succeeded())
     assert heard == []
+
+
+def test_who_comes_and_goes_between_two_events() -> None:
+    """A listener that comes hears the next event of a type that was told before, and one that goes hears none more."""
+    events = Events()
+    first: list[Event] = []
+    second: list[Event] = []
+    stop = events.listen(first.append)
+    events.emit(succeeded())
+    events.listen(second.append)
+    events.emit(succeeded())
+    stop()
+    events.emit(succeeded())
+    assert (len(first), len(second)) == (2, 2)
+
+
+def test_an_event_that_nobody_hears() -> None:
+    """An event may be told where nobody has ever listened."""
+    Events().emit(succeeded())
+
+
+@pytest.mark.parametrize("wrong", [5, int, "CallSucceeded", None])
+def test_what_is_no_class_of_events(wrong: Any) -> None:
+    """What is no class of events is refused, and nobody listens then."""
+    events = Events()
+    with pytest.raises(ConfigError, match="must be classes of events"):
+        events.listen(print, Event, wrong)
+    with pytest.raises(ConfigError, match="must be a function of one event"):
+        events.listen(5)  # type: ignore[arg-type]
+    assert not events.active
+
+
+def test_a_breaker_is_no_shadow_unless_it_says_so() -> None:
+    """What a breaker told is taken to have had an effect."""
+    told = BreakerRejected(**STAMP, state=BreakerState.OPEN, retry_after=None)
+    moved = BreakerTransition(
+        **STAMP, from_state=BreakerState.CLOSED, to_state=BreakerState.OPEN, reason="failures", generation=2
+    )
+    assert not told.shadow
+    assert not moved.shadow
 
 
 def test_the_same_callback_twice_is_two_listeners() -> None:
@@ -99,7 +150,9 @@ def test_no_lock_is_held_while_a_listener_runs() -> None:
 def test_call_ids_do_not_repeat() -> None:
     """A hub gives out each call id once."""
     events = Events()
-    assert len({events.next_call_id() for _ in range(1000)}) == 1000
+    given = [events.next_call_id() for _ in range(1000)]
+    assert len(set(given)) == 1000
+    assert (given[0], given[15], len(given[-1])) == ("1", "10", 3)  # short: they are in every event
 
 
 async def test_correlation_id_follows_the_context() -> None:

@@ -40,3 +40,21 @@ def test_what_is_no_alternative(alternatives: Any) -> None:
     """No alternative, or one that is no function, is refused with a sentence."""
     with pytest.raises(ConfigError, match="alternatives"):
         Fallback(alternatives)
+
+
+@pytest.mark.parametrize("alternatives", [5, None, "str", b"str"])
+def test_what_is_no_sequence_of_alternatives(alternatives: Any) -> None:
+    """What is neither a function nor a sequence is refused, and a text is not taken for a sequence."""
+    with pytest.raises(ConfigError, match="must be a function, or a sequence of functions"):
+        Fallback(alternatives)
+
+
+def test_one_or_several_alternatives() -> None:
+    """One function and a sequence of functions are both taken, in their order."""
+    assert Fallback(str).alternatives == (str,)
+    assert Fallback([str, int]).alternatives == (str, int)
+
+
+def test_what_it_is_called() -> None:
+    """Events and errors name the policy by its label."""
+    assert Fallback.label == "fallback"

@@ -47,3 +47,14 @@ def test_the_tree_gives_what_a_plain_list_gives(seed: int) -> None:
 def test_there_is_room_for_as_many_stretches_as_were_asked_for() -> None:
     """The size is the next power of two, at least 2."""
     assert [Floors(size).size for size in (1, 2, 3, 4, 5, 32, 33, 64)] == [2, 2, 4, 4, 8, 32, 64, 64]
+
+
+def test_of_stretches_in_which_nothing_was_seen_nothing_is_kept() -> None:
+    """It is told from a level, which is scaled when a rate changes, whatever was lowered or raised meanwhile."""
+    tree = Floors(2)
+    tree.begin()
+    tree.lower_all(7)
+    assert tree.kept([0]) == [NONE_YET]
+    tree.begin()
+    tree.lower_since(1, 50)
+    assert tree.kept([0, 1]) == [NONE_YET, NONE_YET]

@@ -1,8 +1,10 @@
 """One bucket: what is in it, and what comes out of it again."""
 
+import random
+
 import pytest
 
-from holdfast.core._gcra import Gcra
+from holdfast.core._gcra import Gcra, Open
 
 S = 10**9
 
@@ -90,3 +92,73 @@ def test_what_gives_nothing_back() -> None:
     gcra.take(10 * S, 5 * S)
     assert gcra.give_back(10 * S, old, S) == 0
     assert gcra.level_ns(10 * S) == 5 * S
+
+
+def test_what_was_given_back_is_not_there_again() -> None:
+    """To the nanosecond."""
+    gcra = bucket()
+    key = gcra.open(0, 5 * S, 100 * S)
+    gcra.take(0, 5 * S)
+    assert gcra.give_back(0, key, 5 * S - 1) == 5 * S - 1
+    assert gcra.give_back(0, key, 5 * S) == 1
+    assert gcra.give_back(0, key, 5 * S) == 0
+    assert gcra.level_ns(0) == 5 * S
+
+
+def test_a_reservation_outlives_any_number_of_others() -> None:
+    """What the bucket has held since its opening is known however many were opened and closed meanwhile."""
+    gcra = bucket(burst=100)
+    gcra.close(gcra.open(0, 1, 100 * S))
+    key = gcra.open(0, 10 * S, 100 * S)
+    gcra.take(8 * S, 3 * S)  # with 2 of the 10 still in the bucket, and a nanosecond
+    for _ in range(100):
+        gcra.close(gcra.open(8 * S, S // 10, 100 * S))
+    assert gcra.give_back(8 * S, key, 10 * S) == 2 * S + 1
+
+
+def replayed(now: int, charges: list[tuple[int, int]]) -> int:
+    """What a bucket holds into which these charges came, each at its time."""
+    level, last = 0, 0
+    for at, charge in charges:
+        level, last = max(0, level - (at - last)) + charge, at
+    return max(0, level - (now - last))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_giving_back_leaves_the_bucket_as_if_less_had_been_charged(seed: int) -> None:
+    """However many reservations are open, and in whatever order they give back, once or more often."""
+    chance = random.Random(seed)
+    gcra, now = bucket(burst=1000), 0
+    charges: list[tuple[int, int]] = []
+    opened: dict[Open, int] = {}  # the number of its charge
+    for _ in range(400):
+        now += chance.choice([0, 0, 1, 5, 40])
+        what = chance.randrange(6)
+        if what == 0:
+            gcra.take(now, 10)
+            charges.append((now, 10))
+        elif what <= 2:
+            opened[gcra.open(now, 20, 10_000)] = len(charges)
+            charges.append((now, 20))
+        elif opened and what == 3:
+            key = chance.choice(list(opened))
+            gcra.close(key)
+            del opened[key]
+        elif opened:
+            key = chance.choice(list(opened))
+            at, charge = charges[opened[key]]
+            less = chance.randint(0, charge)
+            before = replayed(now, charges)
+            charges[opened[key]] = at, charge - less
+            assert gcra.give_back(now, key, less) == before - replayed(now, charges)
+        assert gcra.level_ns(now) == replayed(now, charges)
+
+
+def test_what_one_reservation_gave_back_another_cannot() -> None:
+    """Of the water that was in the bucket since both were opened, each drop comes out once."""
+    gcra = bucket()
+    first, second = gcra.open(0, 10 * S, 100 * S), gcra.open(0, 5 * S, 100 * S)
+    gcra.take(12 * S, 5 * S)  # with 3 of the 15 still in the bucket
+    assert gcra.give_back(12 * S, second, 5 * S) == 3 * S
+    assert gcra.give_back(12 * S, first, 10 * S) == 0
+    assert gcra.level_ns(12 * S) == 5 * S

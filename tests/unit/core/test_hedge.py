@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from holdfast.core.deadline import deadline_scope, remaining_ns
+from holdfast.core.demand import current_demand, demand_scope
 from holdfast.core.events import Events, HedgeLoserLeft, HedgeRefused, HedgeStarted, HedgeWon, correlation_scope
 from holdfast.core.faults import WEIGHTS, Fault, FaultKind
 from holdfast.core.hedge import Hedge, HedgeOptions, HedgeRefusal, hedge_index
@@ -155,10 +156,106 @@ async def test_parallel_calls_stop_at_a_refusal(fix: Fixture) -> None:
 async def test_two_answers_at_once(fix: Fixture) -> None:
     """When two succeed at the same moment there is one winner, and no loser is left."""
     hedge, target = fix.hedge(), fix.target(2, 1)
-    assert await hedge.call(target) in {0, 1}
+    answer = await hedge.call(target)
     await settle()
     assert sorted(target.ended) == [0, 1]
     assert hedge.snapshot().strays == 0
+    assert hedge.snapshot().won == answer
+
+
+async def test_what_goes_on_after_a_race_is_nobodys_error(fix: Fixture) -> None:
+    """Neither losers that end nor hedges that would have come report anything to the event loop, nor wake it."""
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    hedge = fix.hedge(max_hedges=3)
+    assert await hedge.call(fix.target(10, 0.5)) == 1
+    await settle()
+    assert [entry for entry in fix.clock._entries if not entry.cancelled] == []
+    fix.clock.advance(60)
+    await settle()
+    assert reported == []
+
+
+async def test_when_all_hedges_are_made_nothing_is_left_to_wait_for(fix: Fixture) -> None:
+    """After the last hedge no timer runs."""
+    ends = asyncio.Event()
+
+    async def ask() -> int:
+        await ends.wait()
+        return hedge_index()
+
+    task = asyncio.ensure_future(fix.hedge().call(ask))
+    await settle()
+    fix.clock.advance(1)
+    await settle()
+    assert [entry for entry in fix.clock._entries if not entry.cancelled] == []
+    ends.set()
+    assert await task == 0
+
+
+async def test_times_are_from_the_beginning_of_the_call(fix: Fixture) -> None:
+    """Events, latencies and the deadline are right on a clock that has gone on for long."""
+    fix.clock.advance(100)
+    hedge = fix.hedge()
+    with deadline_scope(3, clock=fix.clock):
+        assert await hedge.call(fix.target(10, 0.5)) == 1
+    assert [event.waited_ns for event in fix.heard.of(HedgeStarted)] == [S]
+    assert [event.waited_ns for event in fix.heard.of(HedgeWon)] == [3 * S // 2]
+    begun = fix.clock.now_ns()
+    with deadline_scope(3, clock=fix.clock), pytest.raises(DeadlineExceededError):
+        await hedge.call(fix.target(100))
+    assert fix.clock.now_ns() - begun == 3 * S
+    measures = fix.hedge(delay="percentile", min_samples=1)
+    await measures.call(fix.target(0.5))
+    assert measures.snapshot().delay == 0.5
+
+
+async def test_each_call_says_for_itself_what_it_used(fix: Fixture) -> None:
+    """What the original and its hedge used adds up in the scope around them."""
+
+    async def ask() -> int:
+        current_demand().used(5 - hedge_index())
+        await fix.clock.asleep_ns((2 - hedge_index()) * S)
+        return hedge_index()
+
+    with demand_scope(cost=100) as demand:
+        assert await fix.hedge(delay=0).call(ask) == 1
+    assert demand.actual == 9
+
+
+async def test_a_success_is_not_classified(fix: Fixture) -> None:
+    """What is classified has failed."""
+    seen: list[BaseException] = []
+
+    def sees(error: BaseException) -> Fault:
+        seen.append(error)
+        return LOST
+
+    assert await fix.hedge(classify=sees).call(fix.target(0.5)) == 0
+    assert seen == []
+
+
+async def test_what_was_called_is_not_kept_alive(fix: Fixture) -> None:
+    """After the race its arguments are gone, without help from the garbage collector."""
+
+    async def quick(_: object) -> int:
+        return 1
+
+    async def caller() -> weakref.ref[Target]:
+        argument = fix.target(1)
+        assert await fix.hedge().call(quick, argument) == 1
+        return weakref.ref(argument)
+
+    gc.collect()
+    gc.disable()
+    try:
+        seen = await caller()
+        await settle()
+        fix.clock.advance(10)
+        await settle()
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
@@ -199,9 +296,12 @@ async def test_when_all_fail_the_first_ones_error_comes_with_notes_of_the_others
     """The caller gets the original call's own error; what happened to each hedge is a note on it."""
     first = LostError("first")
     target = fix.target((3, first), (0.5, LostError("second")), (0.5, TimeoutError("third")))
+    hedge = fix.hedge(max_hedges=2)
     with pytest.raises(LostError, match="first") as raised:
-        await fix.hedge(max_hedges=2).call(target)
+        await hedge.call(target)
     assert raised.value is first
+    assert hedge.snapshot().won == 0
+    assert fix.heard.of(HedgeWon) == []
     assert first.__notes__ == [
         "The hedge 1 failed too: LostError: second",
         "The hedge 2 failed too: TimeoutError: third",
@@ -228,6 +328,22 @@ async def test_a_call_that_cancels_itself(fix: Fixture) -> None:
     assert await fix.hedge().call(fix.target((2, asyncio.CancelledError()), 5)) == 1
     with pytest.raises(asyncio.CancelledError):
         await fix.hedge().call(fix.target((0.5, asyncio.CancelledError())))
+
+
+async def test_a_classification_that_fails_after_the_caller_is_gone(fix: Fixture) -> None:
+    """The caller's cancellation stands, and nothing is reported to the event loop."""
+    reported: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+    def bad(_: BaseException) -> Fault:
+        task.cancel()
+        raise ZeroDivisionError
+
+    task = asyncio.ensure_future(fix.hedge(classify=bad).call(fix.target((0.5, LostError()))))
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await settle()
+    assert reported == []
 
 
 async def test_arguments_that_do_not_fit(fix: Fixture) -> None:
@@ -522,6 +638,44 @@ def test_a_refusal_by_the_budget_costs_no_share() -> None:
     assert hedge.decide(0, None, None) is None
 
 
+def test_a_refusal_by_the_budget_saves_no_hedge_up() -> None:
+    """What the budget refused is no more than given back: the share holds afterwards as before."""
+    clock = FakeClock()
+    hedge = Hedge(delay=1, max_share=0.1, budget=RetryBudget(share=0, floor=0.1, clock=clock), clock=clock)
+    assert hedge.decide(0, None, None) is None
+    for _ in range(10):
+        hedge.begin()
+    for _ in range(5):
+        assert hedge.decide(0, None, None) is HedgeRefusal.BUDGET
+    clock.advance(1000)
+    assert hedge.decide(0, None, None) is None
+    assert hedge.decide(0, None, None) is HedgeRefusal.SHARE
+
+
+def test_a_share_that_comes_later_begins_with_nothing() -> None:
+    """A hedge without a share that is given one makes no hedge before calls have paid for it."""
+    hedge = Hedge(delay=1, max_share=None)
+    hedge.reconfigure(HedgeOptions(delay=1, max_share=0.5))
+    assert hedge.decide(0, None, None) is HedgeRefusal.SHARE
+    hedge.begin()
+    hedge.begin()
+    assert hedge.decide(0, None, None) is None
+
+
+def test_whoever_says_when_to_come_back_is_not_hedged() -> None:
+    """A Retry-After is heeded whatever the kind of the fault, and is no refusal by a cap."""
+    hedge = Hedge(delay=1, max_share=None)
+    later = Fault(kind=FaultKind.TRANSIENT, transient=True, weight=1.0, retry_after=0.5)
+    assert hedge.decide(0, later, None) is HedgeRefusal.ASKED_TO_WAIT
+    assert hedge.snapshot().refused == {}
+
+
+def test_refusals_are_named_by_words() -> None:
+    """Events, snapshots and metrics show a refusal as one word, whose spelling stays."""
+    words = ["used", "not_transient", "asked_to_wait", "no_time", "share", "budget", "strays"]
+    assert [str(each) for each in HedgeRefusal] == words
+
+
 def test_the_order_of_refusals() -> None:
     """Hedges that are used up, and faults that would repeat themselves, are no refusal by a cap."""
     hedge = Hedge(delay=1, max_share=None)
@@ -568,6 +722,14 @@ def test_what_says_something_of_latency() -> None:
     assert hedge.snapshot().samples == 3
     hedge.ended(2 * S, cut=True)
     assert hedge.snapshot().samples == 4
+
+
+def test_a_call_that_ends_is_won_by_itself() -> None:
+    """Unless a hedge is named as the winner, the original call has answered."""
+    hedge = warm(Hedge(), 1, 2)
+    assert hedge.snapshot().won == 0
+    hedge.ended(S, cut=True, winner=2)
+    assert hedge.snapshot().won == 1
 
 
 def test_a_fixed_delay_measures_nothing() -> None:
@@ -667,7 +829,7 @@ async def test_as_a_decorator(fix: Fixture) -> None:
 def test_a_plain_function_is_refused() -> None:
     """The sentence says why, and what to do instead."""
     for guard in (Hedge(delay=1), Hedge(delay=1).call):
-        with pytest.raises(ConfigError, match="hedge an async function that runs it on a pool of threads"):
+        with pytest.raises(ConfigError, match=r": is a plain function, .* hedge an async function that runs it on"):
             guard(len)  # type: ignore[arg-type,call-arg]
 
 
@@ -734,6 +896,31 @@ def test_defaults() -> None:
     assert options == HedgeOptions()
     assert (options.delay, options.percentile, options.window, options.min_samples) == ("percentile", 95, 1000, 100)
     assert (options.warm_up_delay, options.max_hedges, options.max_share, options.max_strays) == (None, 1, 0.1, 100)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"percentile": 0.5},
+        {"percentile": 99.9},
+        {"window": 1, "min_samples": 1},
+        {"window": 10, "min_samples": 10},
+        {"warm_up_delay": 0},
+        {"max_share": 0},
+        {"max_hedges": 2, "max_share": 2},
+        {"max_strays": 1},
+    ],
+)
+def test_options_at_the_end_of_their_range(options: dict[str, Any]) -> None:
+    """The ends of each range belong to it."""
+    assert Hedge(**options).options == HedgeOptions(**options)
+
+
+def test_a_wrong_delay_is_told_what_there_is() -> None:
+    """A delay is a number or one of two words, and the error says so."""
+    with pytest.raises(ConfigError) as refused:
+        Hedge(delay=-1)
+    assert refused.value.rule == 'must be seconds, "percentile" or "on_failure"; a number must be at least 0'
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,12 @@ async def test_as_a_decorator(clock: FakeClock, source: Source) -> None:
     assert (plain("a"), await coro("a")) == ("first", "first")
 
 
+def test_a_fresh_result_has_no_age(clock: FakeClock, source: Source) -> None:
+    """What the call itself gave is new, not stale, and stands in for nothing."""
+    good = LastKnownGood(clock=clock).ask(source.plain)
+    assert (good.value, good.age, good.stale, good.fault, good.fresh) == ("first", 0, False, None, True)
+
+
 async def test_ask_tells_the_age(clock: FakeClock, source: Source) -> None:
     """``ask`` wraps every result: a fresh one has no age and no fault, an old one has both."""
     known = LastKnownGood(clock=clock, stale_after=60, give=lambda _: "not asked")
@@ -270,6 +276,17 @@ def test_the_least_recently_used_goes_first(source: Source) -> None:
         known.call(source.plain, "b")
 
 
+def test_a_result_that_is_kept_again_counts_as_used(source: Source) -> None:
+    """A result that replaces an older one of the same call goes after those that were kept meanwhile."""
+    known = LastKnownGood(max_entries=2)
+    for key in "abac":
+        known.call(source.plain, key)
+    source.answer = LostError("down")
+    assert known.call(source.plain, "a") == "first"
+    with pytest.raises(LostError):
+        known.call(source.plain, "b")
+
+
 def test_forgetting(source: Source) -> None:
     """A result that is known to be wrong can be dropped, alone or with all others."""
     known = LastKnownGood()
@@ -313,6 +330,18 @@ def test_switched_off_while_a_call_is_under_way() -> None:
 
     assert known.call(call) == 1
     assert known.snapshot().entries == 0
+
+
+def test_switched_on_while_a_call_is_under_way() -> None:
+    """A call that began while it was off is not kept either: nothing was made of its arguments."""
+    known = LastKnownGood(enabled=False)
+
+    def call() -> int:
+        known.enabled = True
+        return 1
+
+    assert known.call(call) == 1
+    assert (known.snapshot().entries, known.snapshot().kept) == (0, 0)
 
 
 def test_a_key_of_ones_own(source: Source) -> None:
@@ -497,6 +526,12 @@ def test_defaults() -> None:
     assert options == LastKnownGoodOptions()
     assert (options.max_age, options.stale_after, options.max_entries) == (DAY, 0, 1000)
     assert LastKnownGood().enabled
+
+
+def test_options_at_the_end_of_their_range() -> None:
+    """A result may be called stale only when it is about to expire, and one result may be all that is kept."""
+    options = LastKnownGood(max_age=5, stale_after=5, max_entries=1).options
+    assert (options.stale_after, options.max_entries) == (5, 1)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from holdfast.core.retry_budget import RetryBudget
 from holdfast.errors import ConfigError, DeadlineExceededError, RetriesExhaustedError, UnacceptableResultError
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.events import EventRecorder
+from holdfast.testing.rng import seeded_rng
 
 S = 10**9
 QUICK = Retry(max_retries=2, jitter="none")
@@ -201,3 +202,110 @@ def test_no_attempt_after_the_deadline(clock: FakeClock) -> None:
             with attempt:
                 ran.append(1)
     assert ran == []
+
+
+# --- how a loop ends --------------------------------------------------------------------------------------------------
+
+
+def test_the_with_block_is_needed_each_time(clock: FakeClock) -> None:
+    """A body that leaves its block out in a later attempt is told so, too."""
+    with pytest.raises(ConfigError, match="attempt=2"):  # noqa: PT012
+        for attempt in QUICK.loop(clock=clock):
+            if attempt.number == 1:
+                with attempt:
+                    raise ConnectionResetError
+
+
+def test_the_block_gives_the_attempt(clock: FakeClock) -> None:
+    """``with attempt as same:`` is the attempt."""
+    for attempt in QUICK.loop(clock=clock):
+        with attempt as same:
+            assert same is attempt
+
+
+def test_a_loop_that_did_nothing_tells_nothing(clock: FakeClock) -> None:
+    """An iterator that is dropped, or left before the block, made no call that could have failed."""
+    events = Events()
+    recorder = EventRecorder(events)
+    loop = QUICK.loop(clock=clock, events=events)
+    iter(loop)
+    for _ in loop:
+        break
+    assert recorder.names == []
+
+
+def test_a_loop_that_gives_up_tells_it_once(clock: FakeClock) -> None:
+    """The call has failed when its loop has, and is over: its iterator gives nothing more."""
+    events = Events()
+    recorder = EventRecorder(events)
+    attempts = iter(QUICK.loop(name="dep", clock=clock, events=events))
+    with pytest.raises(RetriesExhaustedError):  # noqa: PT012
+        for attempt in attempts:
+            with attempt:
+                raise ConnectionResetError
+    assert next(attempts, None) is None
+    del attempts
+    (failed,) = recorder.of(CallFailed)
+    assert (failed.attempts, failed.kind, failed.dependency) == (3, "connect", "dep")
+
+
+class Interrupted(FakeClock):
+    """Its sleep ends by what a signal's handler raises."""
+
+    def sleep_ns(self, ns: int) -> None:
+        raise TimeoutError("the alarm")
+
+
+def test_a_wait_that_is_interrupted_ends_the_loop() -> None:
+    """What a signal's handler raises in the wait reaches the caller as it is, and is not repeated."""
+    clock, events = Interrupted(), Events()
+    recorder = EventRecorder(events)
+    budget = RetryBudget(clock=clock)
+    attempts = iter(Retry(jitter="none", budget=budget).loop(clock=clock, events=events))
+    with next(attempts):
+        raise ConnectionResetError
+    with pytest.raises(TimeoutError, match="the alarm"):
+        next(attempts)
+    assert next(attempts, None) is None
+    assert budget.snapshot().refunded["retry"] == 1
+    assert len(recorder.of(RetryScheduled)) == 1
+    assert [event.kind for event in recorder.of(CallFailed)] == ["timeout"]
+
+
+def test_a_repetition_that_works_stays_charged(clock: FakeClock) -> None:
+    """What was charged for an attempt that began is spent, whether it works or the loop is left inside it."""
+    budget = RetryBudget(clock=clock)
+    retry = Retry(jitter="none", budget=budget)
+    for attempt in retry.loop(clock=clock):
+        with attempt:
+            if attempt.number == 1:
+                raise ConnectionResetError
+    for attempt in retry.loop(clock=clock):
+        with attempt:
+            if attempt.number == 1:
+                raise ConnectionResetError
+            break
+    assert (budget.snapshot().spent, budget.snapshot().refunded["retry"]) == (2, 0)
+
+
+def test_a_loop_counts_when_it_begins(clock: FakeClock) -> None:
+    """A loop is a request of its budget at the time at which it begins, however long nobody asked before."""
+    loop = Retry(budget=(budget := RetryBudget(clock=clock))).loop(clock=clock)
+    for pause in (1000, 0):
+        for attempt in loop:
+            with attempt:
+                pass
+        clock.advance(pause)
+    assert budget.snapshot().requests == 1
+
+
+def test_the_jitter_of_a_loop(clock: FakeClock) -> None:
+    """It comes from the source that was given, and from the library's own without one."""
+    for rng in (seeded_rng(3), None):
+        for attempt in Retry(max_retries=1, jitter="full").loop(clock=clock, rng=rng):
+            with attempt:
+                if attempt.number == 1:
+                    raise ConnectionResetError
+    given, own = clock.sleeps_ns
+    assert given == round(seeded_rng(3).random() * S)
+    assert 0 <= own <= S

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -36,6 +38,42 @@ async def test_what_does_not_come_is_cancelled_and_the_error_says_so() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_what_came_in_time_is_watched_no_more() -> None:
+    """The task is left alone when the time passes that bounded a wait which is over."""
+    clock = FakeClock()
+    patience = Patience(clock)
+    assert await patience.until(2 * NS_PER_SECOND, value_after(clock, 1), LateError) == "here"
+    assert await value_after(clock, 5) == "here"
+    with pytest.raises(LateError):
+        await patience.until(8 * NS_PER_SECOND, value_after(clock, 100), LateError)
+    assert clock.now_ns() == 8 * NS_PER_SECOND
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_errors_are_not_kept_alive(late: bool) -> None:
+    """When the caller has dropped the error it is gone, without help from the garbage collector."""
+    clock = FakeClock()
+    patience = Patience(clock)
+
+    async def work() -> None:
+        if late:
+            await clock.asleep_ns(5 * NS_PER_SECOND)
+        raise LateError
+
+    seen = None
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            await patience.until(NS_PER_SECOND, work(), LateError)
+        except LateError as error:
+            seen = weakref.ref(error)
+        assert seen is not None
+        assert seen() is None
+    finally:
+        gc.enable()
 
 
 async def test_an_error_of_the_work_stays_what_it_is() -> None:

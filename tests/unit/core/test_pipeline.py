@@ -4,7 +4,7 @@ import asyncio
 import functools
 import inspect
 import itertools
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -14,8 +14,10 @@ from holdfast.core.classify import Fault, FaultKind
 from holdfast.core.deadline import Deadline
 from holdfast.core.events import Events
 from holdfast.core.fallback import Fallback
+from holdfast.core.hedge import Hedge
 from holdfast.core.pipeline import Pipeline, Policy
-from holdfast.core.policy import CallRef, Gate, GateStack, Shortcut, Site
+from holdfast.core.policy import CallRef, Gate, GateStack, Shortcut, Site, stamp
+from holdfast.core.request_queue import RequestQueue
 from holdfast.core.retry import Retry
 from holdfast.core.timeout import Timeout
 from holdfast.errors import CircuitOpenError, ConfigError, RejectedError, RetriesExhaustedError
@@ -52,11 +54,43 @@ def test_wrong_orders_are_refused_with_the_reason() -> None:
         assert "allow_order=True" in message
 
 
+@pytest.mark.parametrize("field", ["clock", "rng", "events", "name", "dependency", "classify"])
+def test_what_is_no_door(field: str) -> None:
+    """What is no clock, no source of chance, no hub, no name and no function is refused by the option's name."""
+    options: dict[str, Any] = {field: 5}
+    with pytest.raises(ConfigError) as refused:
+        Pipeline(**options)
+    assert refused.value.field == field
+
+
 def test_twice_is_refused() -> None:
     """Two retries would multiply; two breakers may be meant."""
     with pytest.raises(ConfigError, match="retry is there twice"):
         Pipeline(Retry(), Retry())
     Pipeline(CircuitBreaker(), CircuitBreaker())
+
+
+def test_what_stands_between_two_hides_nothing() -> None:
+    """Every two are looked at: a queue may be inside a fallback, and a deadline inside a queue, but not all three."""
+    with pytest.raises(ConfigError, match=r"would run after the deadline.*\. The order is request queue, deadline"):
+        Pipeline(Fallback(str), RequestQueue(), Deadline(seconds=1))
+
+
+def test_one_object_twice() -> None:
+    """What keeps no state may be listed twice, where that is allowed; what counts its calls may not."""
+    retry, breaker = Retry(max_retries=1), CircuitBreaker()
+    assert Pipeline(retry, retry, allow_order=True).describe().max_calls == 4
+    with pytest.raises(ConfigError, match="the same circuit_breaker is there twice"):
+        Pipeline(breaker, breaker, allow_order=True)
+
+
+def test_what_must_not_run_twice_has_no_hedge() -> None:
+    """A call that is not idempotent may have a retry, which then repeats only what never arrived, but no hedge."""
+    Pipeline(Retry(idempotent=False))
+    with pytest.raises(ConfigError) as refused:
+        Pipeline(Retry(idempotent=False), Hedge())
+    assert refused.value.field == "idempotent"
+    assert refused.value.rule.startswith("says that the call must not run twice")
 
 
 @pytest.mark.parametrize("what", [None, "retry", Retry, 3])
@@ -221,6 +255,76 @@ async def test_call_takes_every_form_of_function() -> None:
     assert [item async for item in guard.call(service.items, 2)] == [0, 1]
 
 
+class Counting:
+    """Its ``__call__`` is a generator function."""
+
+    def __call__(self, n: int) -> Any:
+        yield from range(n)
+
+
+class AsyncCounting:
+    """Its ``__call__`` is an async generator function."""
+
+    async def __call__(self, n: int) -> AsyncGenerator[int]:
+        for each in range(n):
+            yield each
+
+
+async def test_streams_of_objects_and_partial_functions() -> None:
+    """What gives a stream is guarded as one, whatever form it has."""
+    guard, service = Pipeline(Retry(), Timeout(seconds=5)), Service()
+    assert list(guard.call(Counting(), 2)) == [0, 1]
+    assert list(guard.call(functools.partial(Counting(), 2))) == [0, 1]
+    assert [item async for item in guard.call(AsyncCounting(), 2)] == [0, 1]
+    assert [item async for item in guard.call(functools.partial(service.items, 2))] == [0, 1]
+
+
+def test_an_object_is_what_its_call_is() -> None:
+    """A wrapper that shows the code of the function inside it is guarded by what calling it gives."""
+
+    class Blocking:
+        def __init__(self, fn: Any) -> None:
+            self.fn, self.__code__ = fn, fn.__code__
+
+        def __call__(self, a: int) -> int:
+            answer: int = asyncio.run(self.fn(a))
+            return answer
+
+    async def double(a: int) -> int:
+        return 2 * a
+
+    assert Pipeline().call(Blocking(double), 4) == 8
+
+
+def test_alternatives_of_a_call_get_every_argument() -> None:
+    """What ``call`` asks instead of a function gets that function's arguments, and not the function."""
+
+    def down(a: int, b: int) -> tuple[int, ...]:
+        raise ConnectionResetError
+
+    assert Pipeline(Fallback(lambda *args: args)).call(down, 1, 2) == (1, 2)
+
+
+async def test_alternatives_of_a_stream_get_every_argument() -> None:
+    """What is asked instead of a function that opens a stream is called as that was."""
+
+    def other(*args: int) -> Any:
+        yield args
+
+    async def other_async(*args: int) -> AsyncGenerator[tuple[int, ...]]:
+        yield args
+
+    def opens(a: int, b: int) -> Iterator[tuple[int, ...]]:
+        raise ConnectionResetError
+
+    async def opens_async(a: int, b: int) -> AsyncIterator[tuple[int, ...]]:
+        raise ConnectionResetError
+
+    assert list(Pipeline(Fallback(other)).stream(opens)(1, 2)) == [(1, 2)]
+    guarded = Pipeline(Fallback(other_async)).stream(opens_async)
+    assert [item async for item in guarded(1, 2)] == [(1, 2)]
+
+
 def numbers() -> Any:
     yield 1
 
@@ -368,9 +472,17 @@ def test_a_stack_of_gates_is_a_gate() -> None:
     log: list[str] = []
     stack = GateStack([Recording("a", log), Recording("b", log)])
     assert isinstance(stack, Gate)
+    assert stack.label == "gates"
     stack.attach(Site(pipeline="p", dependency="p", clock=FakeClock(), rng=seeded_rng(0), events=Events()))
     assert log == ["attach a p", "attach b p"]
     assert stack.snapshot() == ("a", "b")
+
+
+def test_news_of_no_call() -> None:
+    """What a policy tells outside of any call has no call's id and is no attempt."""
+    fields = stamp(FakeClock(), None, pipeline="p", policy="retry", dependency="d")
+    assert (fields["call_id"], fields["attempt"]) == ("", 0)
+    assert (fields["pipeline"], fields["policy"], fields["dependency"]) == ("p", "retry", "d")
 
 
 def _raise(error: BaseException) -> None:

@@ -6,11 +6,13 @@ import pytest
 
 from holdfast.core import profiles
 from holdfast.core.breaker import CircuitBreaker
+from holdfast.core.deadline import Deadline
 from holdfast.core.pipeline import Pipeline
 from holdfast.core.profiles import BALANCED, Profile, for_environment
 from holdfast.core.request_queue import RequestQueue
 from holdfast.core.retry import Retry
 from holdfast.core.retry_budget import RetryBudget
+from holdfast.core.timeout import Timeout
 from holdfast.errors import ConfigError
 
 
@@ -40,6 +42,25 @@ def test_the_numbers(name: str, retries: int, delay: float, threshold: float, re
     assert for_environment("production", name.replace("_", "-")).max_retries == retries
 
 
+@pytest.mark.parametrize(
+    ("name", "deadline"),
+    [("conservative", 300), ("balanced", 120), ("aggressive", 60), ("cost_optimized", 120)],
+)
+def test_the_numbers_that_bound_a_call(name: str, deadline: float) -> None:
+    """Ten calls at once, 30 seconds for an attempt, and the profile's own time for a call as a whole."""
+    guard = getattr(profiles, name)()
+    assert policy(guard, RequestQueue).options.max_concurrent == 10
+    assert policy(guard, Timeout).seconds == 30
+    assert policy(guard, Deadline).seconds == deadline
+
+
+def test_a_budget_of_its_own() -> None:
+    """Without a shared one, each pipeline has a retry budget to itself."""
+    budgets = [policy(BALANCED.pipeline(), Retry).budget for _ in range(2)]
+    assert all(isinstance(each, RetryBudget) for each in budgets)
+    assert budgets[0] is not budgets[1]
+
+
 async def test_a_profile_in_use() -> None:
     """Its pipeline serves async functions, falls back, and charges the budget it is given."""
     budget = RetryBudget()
@@ -66,6 +87,7 @@ def test_environments() -> None:
     assert for_environment("staging") == for_environment("production") == BALANCED
     relaxed = for_environment("development", "conservative")
     assert (relaxed.max_retries, relaxed.failure_threshold, relaxed.recovery_timeout) == (1, 20, 5)
+    assert relaxed.initial_delay == 0.1
     assert relaxed.queue_size == 500
     assert for_environment("custom", BALANCED, max_retries=7).max_retries == 7
 
@@ -84,6 +106,13 @@ def test_what_is_refused(args: tuple[Any, ...], numbers: dict[str, Any], match: 
     """Unknown environments, profiles and numbers name themselves."""
     with pytest.raises(ConfigError, match=match):
         for_environment(*args, **numbers)
+
+
+def test_numbers_at_the_end_of_their_range() -> None:
+    """A pipeline may repeat nothing, wait for nothing, let nobody wait, and do one thing at a time."""
+    guard = Profile(max_retries=0, initial_delay=0, queue_size=0, max_concurrent=1).pipeline()
+    assert guard.call(max, 1, 2) == 2
+    assert guard.describe().max_calls == 1
 
 
 @pytest.mark.parametrize(

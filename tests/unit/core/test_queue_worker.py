@@ -197,8 +197,11 @@ def test_a_future_that_is_cancelled() -> None:
     handled: list[int] = []
     worker = ThreadWorker(queue, handled.append, executor=pool)
     futures = [worker.submit(item) for item in range(4)]
+    assert queue.snapshot().waiting == 3
     assert futures[2].cancel()
+    assert queue.snapshot().waiting == 2  # its place is free at once
     assert futures[0].cancel()
+    assert queue.snapshot().waiting == 1  # and so is its turn
     pool.run()
     assert handled == [1, 3]
     assert idle(queue)
@@ -349,6 +352,13 @@ def test_handlers_of_the_wrong_kind() -> None:
         TaskWorker(queue, lambda item: item)
     with pytest.raises(ConfigError, match="gives a stream: a worker has nobody"):
         TaskWorker(queue, stream)
+    with pytest.raises(ConfigError, match="gives a stream: a worker has nobody"):
+        ThreadWorker(queue, stream)
+    for worker, handler in ((TaskWorker, task), (ThreadWorker, same)):
+        with pytest.raises(ConfigError, match="must be a RequestQueue"):
+            worker(None, handler)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="must be an executor"):
+        ThreadWorker(queue, same, executor=1)  # type: ignore[arg-type]
 
 
 def test_its_own_pool_has_as_many_threads_as_run_at_once() -> None:

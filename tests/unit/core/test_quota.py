@@ -1,8 +1,10 @@
 """The quota: its calendar, its forecast, and what the provider says."""
 
+import asyncio
 import math
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from holdfast.core._pace import Pace
 from holdfast.core.demand import current_demand, demand_scope
 from holdfast.core.events import Events, QuotaLow, QuotaRejected
 from holdfast.core.faults import Fault, FaultKind, hand_back
 from holdfast.core.pipeline import Pipeline
 from holdfast.core.policy import Gate
-from holdfast.core.quota import Quota
+from holdfast.core.quota import Quota, QuotaOptions
 from holdfast.errors import CircuitOpenError, ConfigError, InvalidInputError, QuotaExhaustedError
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.events import EventRecorder
@@ -121,11 +124,155 @@ def test_the_rate_forgets() -> None:
     assert quota.snapshot().per_hour == pytest.approx(first / math.e, rel=1e-3)
 
 
+@pytest.mark.parametrize("start_ns", [-(10**15), 0, 10**15])
+def test_the_zero_of_a_clock_means_nothing(start_ns: int) -> None:
+    """The age of a count is from its beginning, not from when the machine was started."""
+    clock = FakeClock(start_ns)
+    quota = Quota(limit=10_000, clock=clock)
+    quota.record(60)
+    clock.advance(H)
+    assert quota.snapshot().per_hour == pytest.approx(60 / math.e / (1 - 1 / math.e))
+
+
 def test_the_first_call_is_no_flood() -> None:
     """One call in the first second is not read as 3,600 an hour."""
     quota, _, _ = make(limit=10_000)
     quota.enter()
-    assert quota.snapshot().per_hour == pytest.approx(60.5, rel=0.01)
+    assert quota.snapshot().per_hour == pytest.approx(1 / -math.expm1(-1 / 60))
+
+
+def test_when_it_runs_out() -> None:
+    """The forecast is told in seconds from now and in Unix seconds; nothing left runs out now, whatever the rate."""
+    quota, clock, _ = make()
+    clock.advance(H)
+    quota.record(99)
+    snapshot = quota.snapshot()
+    assert snapshot.remaining == 1
+    assert snapshot.runs_out_in == pytest.approx(H / snapshot.per_hour)
+    assert snapshot.runs_out_at == clock.wall_ns() / S + snapshot.runs_out_in
+    quiet, _, _ = make()
+    quiet.observe(remaining=0)
+    assert (quiet.snapshot().per_hour, quiet.snapshot().runs_out_in) == (0, 0)
+
+
+def test_a_rate_that_just_lasts() -> None:
+    """What lasts to the very end of the period does not run out."""
+    quota, clock, _ = make(limit=1000)
+    pace = Pace(H * S, clock.now_ns())
+    pace.add(clock.now_ns(), 7)
+    quota.record(7)
+    lasts = pace.per_second(clock.now_ns()) * 24 * H
+    quota.observe(limit=lasts, remaining=lasts)
+    assert quota.snapshot().runs_out_in is None
+    quota.observe(remaining=lasts * 0.999)
+    assert quota.snapshot().runs_out_in is not None
+
+
+def test_rounding_gives_no_more_than_the_whole() -> None:
+    """What rounding takes off the reservations below nothing is not told as headroom."""
+    quota, _, _ = make(limit=1)
+    for reservation in [quota.reserve(cost) for cost in (0.2, 0.7, 0.1)]:
+        reservation.cancel()
+    quota.observe(remaining=1)
+    assert quota.snapshot().headroom_percent == 100
+
+
+def test_the_first_use_of_a_period_counts() -> None:
+    """A use that is recorded first after midnight belongs to the new period."""
+    quota, clock, _ = make()
+    quota.record(50)
+    clock.advance(24 * H)
+    quota.record(5)
+    assert quota.snapshot().used == 5
+
+
+def test_a_call_that_ends_in_the_next_period_says_nothing_of_this_one() -> None:
+    """What it used sounds no alert, and is no part of the present rate."""
+    quota, clock, recorder = make()
+    late = quota.reserve(10)
+    clock.advance(24 * H)
+    late.reconcile(95)
+    assert recorder.of(QuotaLow) == []
+    assert quota.snapshot().per_hour < 1e-3
+
+
+def test_a_call_that_used_more_may_sound_the_alert() -> None:
+    """The alert sounds when a call is settled, too."""
+    quota, _, recorder = make()
+    quota.reserve(10).reconcile(90)
+    assert recorder.of(QuotaLow)[0].headroom_percent == 10
+
+
+def test_after_a_reset() -> None:
+    """The alert may sound again, the provider's first word is no news, and older reservations no longer matter."""
+    quota, clock, recorder = make()
+    old = quota.reserve(10)
+    clock.advance(24 * H)
+    quota.observe(remaining=5)
+    quota.reset()
+    quota.observe(remaining=80)
+    assert quota.snapshot().per_hour == 0
+    old.reconcile(0)
+    assert quota.snapshot().used == 20
+    this = quota.reserve(5)
+    quota.reset()
+    quota.record(20)
+    this.reconcile(0)
+    assert quota.snapshot().used == 20
+    quota.record(70)
+    assert [event.headroom_percent for event in recorder.of(QuotaLow)] == [5, 10]
+
+
+def test_a_period_that_ends_now() -> None:
+    """A provider may say that the allowance is whole again at once."""
+    quota, _, _ = make()
+    quota.record(60)
+    quota.observe(reset=0)
+    assert (quota.snapshot().used, quota.snapshot().resets_in) == (0, 24 * H)
+
+
+def test_nothing_left_is_told_as_nothing() -> None:
+    """A refusal's event tells 0, and not less, when more was used than there was."""
+    quota, _, recorder = make()
+    quota.record(100)
+    with pytest.raises(QuotaExhaustedError):
+        quota.reserve(1)
+    quota.record(5)
+    with pytest.raises(QuotaExhaustedError):
+        quota.reserve(1)
+    assert [event.remaining for event in recorder.of(QuotaRejected)] == [0, 0]
+
+
+def test_another_window_of_the_rate() -> None:
+    """It holds from now on, after a reset too: the rate falls to 1/e of what it was in the new window."""
+    quota, clock, _ = make(limit=10**6)
+    clock.advance(12 * H)
+    quota.record(1000)
+    quota.reconfigure(replace(quota.options, rate_window=60))
+    for _ in range(2):
+        before = quota.snapshot().per_hour
+        clock.advance(60)
+        assert quota.snapshot().per_hour == pytest.approx(before / math.e, rel=1e-3)
+        quota.reset()
+        clock.advance(H)
+        quota.record(1000)
+
+
+def test_an_alert_that_is_raised() -> None:
+    """A higher ``alert_below`` sounds with the next use or word of the provider, also when what is left is enough."""
+    quota, _, recorder = make(alert_below=0)
+    quota.record(50)
+    quota.reconfigure(replace(quota.options, alert_below=100))
+    quota.observe(reset=60)
+    assert [event.headroom_percent for event in recorder.of(QuotaLow)] == [50]
+
+
+def test_defaults() -> None:
+    """A day in UTC, an alert below a fifth, the rate of an hour, and a cost of 1."""
+    options = Quota(limit=7).options
+    assert options == QuotaOptions(limit=7)
+    assert (options.period, options.zone, options.alert_below) == ("day", UTC, 20)
+    assert (options.rate_window, options.default_cost) == (H, 1)
 
 
 def test_the_alert_sounds_once() -> None:
@@ -281,6 +428,29 @@ async def test_every_form() -> None:
     assert quota.snapshot().used == 11
 
 
+def test_a_demand_that_names_no_cost() -> None:
+    """A demand may say only how important a call is: the call then costs the default."""
+    quota, _, _ = make(default_cost=3)
+    with demand_scope(priority=2):
+        quota.leave(quota.enter())
+    assert quota.snapshot().used == 3
+
+
+async def test_calls_of_one_demand_are_settled_apart() -> None:
+    """Calls in a pipeline that are under way together each say what they used, though their caller's demand is one."""
+    quota, clock, _ = make()
+    guard = Pipeline(quota, clock=clock)
+
+    async def use(amount: int) -> None:
+        await asyncio.sleep(0)
+        current_demand().used(amount)
+        await asyncio.sleep(0)
+
+    with demand_scope(cost=10):
+        await asyncio.gather(guard.call(use, 7), guard.call(use, 2))
+    assert quota.snapshot().used == 9
+
+
 def test_in_a_pipeline() -> None:
     """The pipeline brings clock, events and name, and with the clock a new count."""
     quota = Quota(limit=1)
@@ -337,7 +507,7 @@ def test_threads_never_get_more_than_there_is() -> None:
         ({"period": "week"}, "period"),
         ({"zone": "UTC"}, "zone"),
         ({"alert_below": -1}, "alert_below"),
-        ({"alert_below": 101}, "alert_below"),
+        ({"alert_below": 100.5}, "alert_below"),
         ({"rate_window": 0}, "rate_window"),
         ({"default_cost": 0}, "default_cost"),
     ],

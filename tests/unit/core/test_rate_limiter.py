@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from holdfast.core._gcra import Gcra
-from holdfast.core._line import Queued
+from holdfast.core._line import Line, Queued
 from holdfast.core.deadline import deadline_scope
 from holdfast.core.demand import Demand, current_demand, demand_scope
 from holdfast.core.events import Events, RateLimited, RateLimitWaited
@@ -421,6 +421,13 @@ async def test_a_reservation_as_an_async_context_manager() -> None:
     async with limiter.reserve(100) as reservation:
         reservation.reconcile(10)
     assert available(limiter) == 990
+    with demand_scope():
+        async with limiter.reserve(100):
+            current_demand().used(40)
+        assert available(limiter) == 950
+        with limiter.reserve(100):
+            current_demand().used(50)
+    assert available(limiter) == 900
 
 
 # --- the gate and its demand ------------------------------------------------------------------------------------------
@@ -541,6 +548,21 @@ def test_in_a_pipeline() -> None:
     guard.call(lambda: 1)
 
 
+async def test_calls_side_by_side_in_a_pipeline_settle_each_by_its_own_usage() -> None:
+    """Under one scope, too: what one call says it used is not charged for the others."""
+    limiter, _ = tokens()
+
+    async def work(actual: float) -> None:
+        await asyncio.sleep(0)
+        current_demand().used(actual)
+        await asyncio.sleep(0)
+
+    guarded = Pipeline(limiter)(work)
+    with demand_scope(cost=250):
+        await asyncio.gather(guarded(1), guarded(20), guarded(300), guarded(0))
+    assert available(limiter) == 1000 - 321
+
+
 def test_one_limiter_in_two_pipelines() -> None:
     """The clocks must be the same; a limiter with a clock of its own keeps it."""
     limiter = RateLimiter(burst=1)
@@ -564,7 +586,10 @@ def test_hold_and_reset() -> None:
         limiter.enter()
     assert refused.value.retry_after == 5
     assert recorder.of(RateLimited)[0].limit == "hold"
-    clock.advance(5)
+    clock.advance_ns(5 * S - 1)
+    with pytest.raises(RateLimitedError, match="hold"):
+        limiter.enter()
+    clock.advance_ns(1)
     assert admitted(limiter) == 10
     limiter.hold(0.5)
     with pytest.raises(RateLimitedError, match="request"):
@@ -614,6 +639,22 @@ def test_a_wait_that_is_too_long_is_refused_at_once() -> None:
         limiter.acquire(1)
     limiter.acquire(2)
     assert clock.sleeps_ns == [S, 2 * S]
+
+
+def test_one_nanosecond_is_time_enough() -> None:
+    """A call that is let in just before its deadline may wait for that."""
+    limiter, clock, _ = full(max_wait=2)
+    with deadline_scope(1 + 1e-9, clock=clock):
+        assert limiter.acquire(1).waited_ns == S
+
+
+def test_who_would_wait_too_long_takes_no_place() -> None:
+    """The refusal comes from the question itself, before anybody stands in line."""
+    limiter, _, _ = full(max_wait=2)
+    with pytest.raises(RateLimitedError) as refused:
+        limiter.join(3)
+    assert refused.value.retry_after == 3
+    assert limiter.snapshot().waiting == 0
 
 
 async def test_the_line_is_fair() -> None:
@@ -760,6 +801,35 @@ async def test_high_priorities_have_a_line_of_their_own() -> None:
     assert order == [("high 1", 1), ("high 2", 2), ("low 1", 5), ("low 2", 6)]
 
 
+def test_a_high_newcomer_passes_the_low_line() -> None:
+    """Where there is room for it, it is let in at once, though one waits that may not use it."""
+    limiter, clock, _ = full(max_wait=100)
+    clock.advance(1)
+    low = limiter.join(priority=0)
+    assert isinstance(low, Queued)
+    assert limiter.reserve(priority=9).waited_ns == 0
+    low.cancel()
+
+
+def test_a_low_one_whose_loop_is_gone() -> None:
+    """It stands in nobody's way: whoever comes after it waits no longer than if it had never come."""
+    limiter, _, _ = full(max_wait=100)
+
+    async def abandon() -> Any:
+        place = limiter.join(5, priority=0)
+        assert isinstance(place, Queued)
+        coroutine = place.wait_async()
+        coroutine.send(None)
+        return coroutine
+
+    coroutine = asyncio.run(abandon())
+    low = limiter.join(1, priority=0)
+    assert isinstance(low, Queued)
+    assert low.expected_ns == 3 * S
+    low.cancel()
+    coroutine.close()
+
+
 async def test_a_low_newcomer_stands_behind_both_lines() -> None:
     """Its expected wait counts the high ones too."""
     limiter, _, _ = full(max_wait=100)
@@ -843,6 +913,78 @@ async def test_a_turn_that_does_not_come_in_time() -> None:
     clock.advance(20)
     with pytest.raises(RateLimitedError):
         behind.wait()  # its time is over already: no real waiting
+
+
+async def test_who_has_a_nanosecond_left_still_waits_for_its_turn() -> None:
+    """The one in front may make way until the very end."""
+    limiter, clock, _ = full(max_wait=100)
+    first, second = limiter.join(), limiter.join(max_wait=2)
+    assert isinstance(first, Queued)
+    assert isinstance(second, Queued)
+    clock.advance_ns(2 * S - 1)
+    task = asyncio.create_task(second.wait_async())
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await task).waited_ns == 2 * S - 1
+
+
+def test_a_thread_that_is_interrupted_leaves_the_line() -> None:
+    """Whatever ends its sleep, those behind do not wait for it."""
+
+    class Interrupted(FakeClock):
+        def sleep_ns(self, ns: int) -> None:
+            raise KeyboardInterrupt
+
+    limiter = RateLimiter(burst=1, max_wait=100, clock=Interrupted())
+    limiter.enter()
+    with pytest.raises(KeyboardInterrupt):
+        limiter.acquire()
+    assert limiter.snapshot().waiting == 0
+
+
+def test_a_line_that_was_empty_asks_for_no_more_than_its_places() -> None:
+    """Who left it makes nobody wait who comes later."""
+    limiter, _, _ = full(max_wait=100)
+    left = limiter.join(7)
+    assert isinstance(left, Queued)
+    left.cancel()
+    first, second = limiter.join(2), limiter.join(3)
+    assert isinstance(first, Queued)
+    assert isinstance(second, Queued)
+    assert (first.expected_ns, second.expected_ns) == (2 * S, 5 * S)
+
+
+def test_a_place_is_taken_out_of_its_line_once() -> None:
+    """It says whether it was there, wherever it stood."""
+    limiter, _, _ = full(max_wait=100)
+    first, second, third = (Queued(limiter, 1, low=False, demand=None, call=None) for _ in range(3))
+    line = Line()
+    line.join(first)
+    line.join(second)
+    assert [first.turn, second.turn] == [True, False]
+    assert [line.remove(each) for each in (third, second, second, first, first)] == [False, True, False, True, False]
+
+
+def test_when_one_whose_time_is_up_may_come_again() -> None:
+    """It is told how long it would take from now, behind those who wait before it, and is counted as refused."""
+    limiter, clock, _ = make(max_wait=100)
+    reservation = limiter.reserve(10)
+    first = limiter.join(5)
+    high = limiter.join(1, max_wait=6)
+    lows = [limiter.join(3, priority=0), limiter.join(1, priority=0, max_wait=12)]
+    reservation.reconcile(30)
+    retry_after: list[float | None] = []
+    clock.advance(12)
+    for place in (high, lows[1]):
+        assert isinstance(place, Queued)
+        with pytest.raises(RateLimitedError) as refused:
+            place.wait()  # its time is over already: no real waiting
+        retry_after.append(refused.value.retry_after)
+    assert retry_after == [20 + 5 + 1 - 12, 20 + 5 + 3 + 1 + 2 - 12]
+    assert limiter.snapshot().rejected == 2
+    for place in (first, lows[0]):
+        assert isinstance(place, Queued)
+        place.cancel()
 
 
 def test_threads_wait_in_line() -> None:

@@ -13,6 +13,7 @@ from holdfast.core.hedge import Hedge
 from holdfast.core.pipeline import Pipeline, PipelineSnapshot
 from holdfast.core.registry import Registry
 from holdfast.core.retry import Retry
+from holdfast.core.retry_budget import RetryBudget
 from holdfast.core.timeout import Timeout
 from holdfast.errors import AttemptTimeoutError, CircuitOpenError, ConfigError, NotFoundError, RetriesExhaustedError
 from holdfast.testing.clock import FakeClock
@@ -29,6 +30,7 @@ def test_names() -> None:
     assert registry.get("store") is breaker
     assert list(registry) == ["model:x", "store"]
     assert len(registry) == 2
+    assert "store" in registry
     assert registry.add(guard) is guard
     registry.remove("store")
     assert "store" not in registry
@@ -164,3 +166,21 @@ def test_changes_that_are_refused() -> None:
     with pytest.raises(ConfigError, match="must be a plain function"):
         guard.reconfigure(Retry(max_retries=0), Fallback(other))
     assert guard.policies[1] == Retry()
+
+
+def test_a_change_that_a_budget_refuses_reaches_no_call() -> None:
+    """A budget of another clock is refused before anything changed: calls are repeated as often as before."""
+    foreign, calls = RetryBudget(), []
+    Pipeline(Retry(budget=foreign), clock=FakeClock())
+    guard = Pipeline(Retry(max_retries=2), clock=FakeClock())
+
+    @guard
+    def down() -> None:
+        calls.append(1)
+        raise ConnectionResetError
+
+    with pytest.raises(ConfigError, match="same clock"):
+        guard.reconfigure(Retry(max_retries=0, budget=foreign))
+    with pytest.raises(RetriesExhaustedError):
+        down()
+    assert len(calls) == 3

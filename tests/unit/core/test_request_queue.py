@@ -5,7 +5,7 @@ import heapq
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -21,9 +21,9 @@ from holdfast.core.codel import CoDel
 from holdfast.core.deadline import deadline_scope
 from holdfast.core.demand import demand_scope
 from holdfast.core.events import Event, Events, QueueDropped, QueueEntered, QueueRefused, QueueStarted
-from holdfast.core.faults import hand_back
+from holdfast.core.faults import Fault, FaultKind, hand_back
 from holdfast.core.policy import Site, Wait, Waiter
-from holdfast.core.request_queue import Request, RequestQueue, max_size_for
+from holdfast.core.request_queue import Request, RequestQueue, RequestQueueOptions, max_size_for
 from holdfast.errors import ConfigError, DeadlineExceededError, QueueFullError, ShedError
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.events import EventRecorder
@@ -153,7 +153,9 @@ def test_full_evicts_the_oldest_low_one_for_a_higher() -> None:
     assert all(each.state is TurnState.WAITING for each in newcomers)
     assert [each.priority for each in recorder.of(QueueDropped)] == [4, 0, 4]
     assert {each.reason for each in recorder.of(QueueDropped)} == {"evicted"}
-    with pytest.raises(ShedError, match="gave way to a more important one; it was not run") as dropped:
+    with pytest.raises(
+        ShedError, match=r"^rag: the request gave way to a more important one; it was not run"
+    ) as dropped:
         waiting[1].wait()
     assert dropped.value.reason == "evicted"
     with pytest.raises(QueueFullError):
@@ -163,7 +165,7 @@ def test_full_evicts_the_oldest_low_one_for_a_higher() -> None:
 
 def test_the_memory_bound() -> None:
     """Who needs more memory than is left evicts as many low ones as it needs, or none when they are too few."""
-    queue, _, _ = make(max_concurrent=1, max_bytes=1000)
+    queue, _, recorder = make(max_concurrent=1, max_bytes=1000)
     queue.ask()
     low = [queue.ask(priority=0, size=300) for _ in range(3)]
     with pytest.raises(QueueFullError, match="hold too much memory for one more of 101 bytes"):
@@ -180,6 +182,28 @@ def test_the_memory_bound() -> None:
     queue.ask(priority=9, size=500)
     assert high.state is TurnState.WAITING
     assert queue.snapshot().waiting_bytes == 1000
+    assert [each.reason for each in recorder.of(QueueRefused)] == ["memory"] * 3
+
+
+def test_to_the_last_byte() -> None:
+    """What fits exactly waits, and evicts nobody; one byte too many evicts one more."""
+    queue, _, _ = make(max_concurrent=1, max_bytes=600)
+    queue.ask()
+    low = [queue.ask(priority=0, size=300) for _ in range(2)]
+    assert queue.snapshot().waiting_bytes == 600
+    queue.ask(priority=9, size=301)
+    assert [each.state for each in low] == [TurnState.DROPPED] * 2
+
+
+def test_nobody_gives_way_where_nobody_may_wait() -> None:
+    """Where there is no room for anybody any more, what waits already stays."""
+    queue, _, _ = make(max_concurrent=1)
+    queue.ask()
+    low = queue.ask(priority=0)
+    queue.reconfigure(replace(queue.options, max_size=0))
+    with pytest.raises(QueueFullError):
+        queue.ask(priority=9)
+    assert low.state is TurnState.WAITING
 
 
 def test_what_starts_at_once_is_not_measured() -> None:
@@ -198,6 +222,7 @@ def test_max_size_for() -> None:
     assert max_size_for(50 * 1024 * 1024) == 8192
     assert max_size_for(1000, 100) == 8
     assert max_size_for(0, 100) == 0
+    assert max_size_for(10, 1) == 8
     for wrong in ((-1, 5), (5, 0)):
         with pytest.raises(ConfigError):
             max_size_for(*wrong)
@@ -233,14 +258,90 @@ def test_no_more_wait_than_can_be_served_in_time() -> None:
     assert slow.snapshot().depth_percent == 100
 
 
+def test_the_mean_service_is_that_of_fifty() -> None:
+    """The mean of all that ended, and from the fiftieth on one that moves by a fiftieth of what is new."""
+    queue, clock, _ = make(max_concurrent=1)
+    means: list[float | None] = []
+    for seconds in (1, 3, *(2,) * 48, 52, 3):
+        request = queue.ask()
+        clock.advance(seconds)
+        queue.leave(request)
+        means.append(queue.snapshot().mean_service)
+    assert means[:3] == [1, 2, 2]
+    assert means[-2:] == pytest.approx([3, 3])
+
+
+@pytest.mark.parametrize(("pace", "rate"), [(30, 0.5), (120, 1)])
+def test_the_rate_is_the_lower_of_two(pace: float, rate: float) -> None:
+    """What the slots can serve and what the pace allows both bound it."""
+    queue, clock, _ = make(max_concurrent=2, requests_per_minute=pace)
+    request = queue.ask()
+    clock.advance(2)
+    queue.leave(request)
+    assert queue.snapshot().rate == rate
+
+
+def test_a_service_of_a_nanosecond_is_one() -> None:
+    """However short a request is, it says what a slot can serve."""
+    queue, clock, _ = make(max_concurrent=1)
+    request = queue.ask()
+    clock.advance_ns(1)
+    queue.leave(request)
+    assert queue.snapshot().rate == S
+
+
+def test_a_refusal_says_when_the_line_is_served() -> None:
+    """At one start in two seconds the one that waits and the one that asks are served in four."""
+    queue, _, _ = make(max_concurrent=1, max_size=1, requests_per_minute=30)
+    queue.ask()
+    queue.ask()
+    with pytest.raises(QueueFullError) as refused:
+        queue.ask()
+    assert refused.value.retry_after == 4
+
+
 def test_a_cancelled_request_says_nothing_of_the_rate() -> None:
     """The time of a request that its caller cancelled is no service time."""
     queue, clock, _ = make()
+    for made in (False, True):
+        request = queue.ask()
+        clock.advance(1)
+        queue.leave(request, hand_back(KeyboardInterrupt(), made=made))
+    assert queue.snapshot().rate is None
+    assert queue.snapshot().failed == 2
+
+
+@pytest.mark.parametrize(("made", "rate"), [(True, 10), (False, None)])
+def test_what_a_failed_request_says_of_the_rate(made: bool, rate: float | None) -> None:
+    """It took its time, and says so, unless its call was never made."""
+    queue, clock, _ = make()
     request = queue.ask()
     clock.advance(1)
-    queue.leave(request, hand_back(KeyboardInterrupt()))
-    assert queue.snapshot().rate is None
+    queue.leave(request, Fault(kind=FaultKind.TIMEOUT, transient=True, weight=1.0, made=made))
+    assert queue.snapshot().rate == rate
     assert queue.snapshot().failed == 1
+
+
+@pytest.mark.parametrize(("made", "state"), [(True, TurnState.WAITING), (False, TurnState.HELD)])
+def test_a_failed_request_keeps_its_start_if_its_call_was_made(made: bool, state: TurnState) -> None:
+    """The start of a call that failed stays charged to the pace; that of one that was never made is given back."""
+    queue, _, _ = make(requests_per_minute=60, burst=1)
+    first, second = queue.ask(), queue.ask()
+    queue.leave(first, Fault(kind=FaultKind.TIMEOUT, transient=True, weight=1.0, made=made))
+    assert second.state is state
+
+
+def test_a_request_without_a_size_of_its_own() -> None:
+    """It is taken to hold ``default_size`` bytes; one may also say that it holds none."""
+    queue, _, _ = make(max_concurrent=1, default_size=7)
+    queue.ask()
+    queue.ask()
+    assert queue.snapshot().waiting_bytes == 7
+    assert queue.ask(size=0).size == 0
+    assert queue.snapshot().waiting_bytes == 7
+    fresh, _, _ = make()
+    with fresh.admit(size=0) as request:
+        assert request.size == 0
 
 
 # --- time -----------------------------------------------------------------------------------------------------------
@@ -306,6 +407,18 @@ async def test_waiting_ends_at_max_wait_and_at_the_deadline() -> None:
     assert queue.snapshot().waiting == 0
 
 
+def test_a_deadline_at_the_end_of_max_wait() -> None:
+    """Where both come at once it is the deadline that has passed."""
+    queue, clock, _ = make(max_concurrent=1, max_wait=5)
+    queue.ask()
+    with deadline_scope(5, clock=clock):
+        request = queue.ask()
+    clock.advance(5)
+    queue.time_is_up(request)
+    with pytest.raises(DeadlineExceededError):
+        request.wait()
+
+
 def test_the_heap_of_times_does_not_grow() -> None:
     """Requests that left before their time do not pile up in memory."""
     queue, _, _ = make(max_concurrent=1, max_wait=1000)
@@ -335,6 +448,56 @@ async def test_starts_are_paced() -> None:
     assert started == [0, 0, 1, 2, 3]
     assert [entry for entry in clock._entries if not entry.cancelled] == []
     assert queue.snapshot().rate == 1
+
+
+async def test_who_keeps_the_time_may_not_have_that_much() -> None:
+    """A deadline before the next start ends the wait of the one who would ring for it."""
+    queue, clock, _ = make(requests_per_minute=60, burst=1)
+    queue.ask()
+    with deadline_scope(0.5, clock=clock):
+        task = asyncio.create_task(queue.call(turns))
+    await turns()
+    clock.advance(0.5)
+    await turns()
+    assert task.done()
+    with pytest.raises(DeadlineExceededError):
+        await task
+
+
+async def test_a_waker_wakes_once() -> None:
+    """A thread, or a task by whatever thread, and also in the moment in which its time is up."""
+    clock = FakeClock(auto=False)
+    thread = _turns.ThreadWaker()
+    thread.wake()
+    assert [thread.wait(0), thread.wait(0)] == [True, False]
+    task = _turns.TaskWaker(clock)
+    waits = asyncio.create_task(task.wait(None))
+    await turns()
+    await asyncio.to_thread(task.wake)
+    assert await waits is True
+    waits = asyncio.create_task(task.wait(S))
+    await turns()
+    ring = clock._entries[-1]._callback
+    task.wake()
+    ring()
+    assert await waits is True
+    waits = asyncio.create_task(task.wait(S))
+    await turns()
+    clock.advance(1)
+    assert await waits is False
+
+
+def test_a_loop_that_was_closed_is_told_of_once() -> None:
+    """And not held on to: a line looks for those who are gone as often as there is somebody to find."""
+    loops, loop = _turns.Loops(), asyncio.new_event_loop()
+
+    async def waits() -> None:
+        loops.add(_turns.TaskWaker(FakeClock()))
+
+    loop.run_until_complete(waits())
+    assert loops.lost() is False
+    loop.close()
+    assert [loops.lost(), loops.lost()] == [True, False]
 
 
 async def test_the_most_important_starts_when_the_pace_allows() -> None:
@@ -395,6 +558,79 @@ def test_a_start_that_nobody_took_is_given_back() -> None:
     queue.leave(third)
     assert fourth.state is TurnState.WAITING
     assert fourth.alarm_ns == 2 * S
+
+
+def test_whoever_rang_does_not_ring_again() -> None:
+    """The next start is somebody else's to ring for, if somebody else comes before."""
+    queue, clock, _ = make(requests_per_minute=60, burst=1)
+    queue.ask()
+    low, first, second = queue.ask(priority=0), queue.ask(priority=9), queue.ask(priority=9)
+    assert low.alarm_ns == S
+    clock.advance(1)
+    queue.alarm(low)
+    assert first.state is TurnState.HELD
+    assert [low.alarm_ns, second.alarm_ns] == [None, 2 * S]
+
+
+def test_another_rings_when_the_time_of_who_would_have_is_up() -> None:
+    """Nobody waits for a start that nobody rings for."""
+    queue, clock, _ = make(requests_per_minute=60, burst=1)
+    queue.ask()
+    with deadline_scope(0.5, clock=clock):
+        first = queue.ask()
+    second = queue.ask()
+    assert (first.alarm_ns, second.alarm_ns) == (S, None)
+    clock.advance(0.5)
+    queue.time_is_up(first)
+    assert second.alarm_ns == S
+
+
+def test_another_rings_when_the_loop_of_who_would_have_is_closed() -> None:
+    """It is found out as soon as anything else happens in the queue."""
+    queue, _, _ = make(requests_per_minute=60, burst=1)
+    running, first, second = queue.ask(), queue.ask(), queue.ask()
+
+    async def abandon() -> asyncio.Task[Request]:
+        task = asyncio.create_task(first.wait_async())
+        await asyncio.sleep(0)
+        return task
+
+    loop = asyncio.new_event_loop()
+    task = loop.run_until_complete(abandon())
+    loop.close()
+    queue.leave(running)
+    assert second.alarm_ns == S
+    assert not task.done()
+
+
+def test_who_comes_when_a_start_is_due_starts_those_before_it() -> None:
+    """However late their alarm is; what is allowed beyond that is for who came."""
+    queue, clock, _ = make(requests_per_minute=60, burst=2)
+    queue.ask()
+    queue.ask()
+    third = queue.ask()
+    clock.advance(2)
+    assert queue.enter().state is TurnState.HELD
+    assert third.state is TurnState.HELD
+
+
+def test_an_expired_request_is_dropped_though_nobody_may_start() -> None:
+    """Whoever ends finds it, and does not wait for the pace."""
+    queue, clock, _ = make(requests_per_minute=6, burst=1)
+    running = queue.ask()
+    with deadline_scope(1, clock=clock):
+        dead = queue.ask()
+    clock.advance(1)
+    queue.leave(running)
+    assert dead.state is TurnState.DROPPED
+
+
+def test_another_burst() -> None:
+    """Other options allow as many at once as they say, at the same rate."""
+    queue, _, _ = make(requests_per_minute=60, burst=1)
+    waiting = [queue.ask() for _ in range(4)]
+    queue.reconfigure(replace(queue.options, burst=3))
+    assert [each.state for each in waiting] == [TurnState.HELD] * 3 + [TurnState.WAITING]
 
 
 def test_an_allowance_that_comes_back_is_used() -> None:
@@ -509,6 +745,24 @@ def test_newest_first_while_it_stands() -> None:
     waiting = [calm.ask() for _ in range(2)]
     calm.leave(running)
     assert waiting[0].state is TurnState.HELD
+
+
+def test_oldest_first_while_it_stands() -> None:
+    """Without ``newest_first`` the order is the same whether the queue stands or not."""
+    queue, clock, running, _ = standing()
+    waiting = [queue.ask() for _ in range(2)]
+    clock.advance(0.001)
+    queue.leave(running)
+    assert [each.state for each in waiting] == [TurnState.HELD, TurnState.WAITING]
+
+
+def test_what_codel_has_seen_outlives_other_options() -> None:
+    """The queue stands as long as CoDel is what it was; another CoDel, or none, begins anew."""
+    queue, _, _, _ = standing()
+    queue.reconfigure(replace(queue.options, max_size=5))
+    assert queue.snapshot().standing
+    queue.reconfigure(replace(queue.options, codel=None))
+    assert not queue.snapshot().standing
 
 
 def test_everybody_waited_too_long() -> None:
@@ -638,7 +892,7 @@ async def test_close_drops_what_waits() -> None:
     with pytest.raises(ShedError, match="the queue was closed before") as dropped:
         await task
     assert dropped.value.reason == "closed"
-    with pytest.raises(QueueFullError, match="takes no more requests") as refused:
+    with pytest.raises(QueueFullError, match=r"^rag: it is closed, and takes no more requests") as refused:
         queue.ask()
     assert refused.value.retry_after is None
     assert queue.snapshot().running == 1
@@ -662,6 +916,7 @@ async def test_drain_serves_what_waits() -> None:
     assert await asyncio.gather(*drains) == [True, True]
     assert task.done()
     assert waiting.done()
+    assert queue._drains.waiting == set()
     assert queue.drain()
     assert await queue.drain_async(0)
 
@@ -719,6 +974,7 @@ def test_is_a_waiter_and_has_a_form_that_does_not_wait() -> None:
     queue.leave(held)
     queue.leave(held)
     assert [type(each) for each in recorder.events] == [QueueStarted, QueueRefused]
+    assert [each.reason for each in recorder.of(QueueRefused)] == ["busy"]
     assert recorder.events[0].pipeline == "p"
     assert queue.snapshot().running == 0
 
@@ -753,9 +1009,98 @@ async def test_every_form() -> None:
     assert {type(each) for each in recorder.events} == {QueueStarted}
 
 
+async def test_a_new_limit_wakes_those_whom_it_lets_start() -> None:
+    """What other options allow to start starts at once, the most important first, and is told."""
+    queue, clock, recorder = make(max_concurrent=1)
+    clock.advance(7)
+    queue.ask()
+    tasks = [asyncio.create_task(queue.ask(priority=priority).wait_async()) for priority in (5, 9)]
+    await turns()
+    clock.advance(2)
+    queue.reconfigure(replace(queue.options, max_concurrent=3))
+    await turns()
+    assert all(task.done() for task in tasks)
+    assert [(each.priority, each.waited_ns) for each in recorder.of(QueueStarted)] == [(5, 0), (9, 2 * S), (5, 2 * S)]
+
+
+def test_what_is_told_of_those_who_leave() -> None:
+    """A request that gives up says how long it waited; that another keeps the time for it is nobody's news."""
+    queue, clock, recorder = make(requests_per_minute=6, burst=1)
+    clock.advance(7)
+    queue.ask()
+    first, second = queue.ask(), queue.ask()
+    clock.advance(2)
+    queue.give_up(first)
+    assert second.alarm_ns is not None
+    assert [(each.reason, each.waited_ns) for each in recorder.of(QueueDropped)] == [("abandoned", 2 * S)]
+
+
+async def test_drain_waits_for_those_whom_the_pace_holds_back() -> None:
+    """A queue in which nothing runs is not done while somebody waits for its turn."""
+    queue, clock, _ = make(requests_per_minute=60, burst=1)
+    queue.leave(queue.ask())
+    waiting = asyncio.create_task(queue.call(turns))
+    await turns()
+    drain = asyncio.create_task(queue.drain_async())
+    await turns()
+    assert not drain.done()
+    clock.advance(1)
+    await waiting
+    assert await drain
+
+
+def left_behind(request: Request) -> Any:
+    """A wait for ``request`` whose event loop is closed; to be closed at the end."""
+
+    async def begin() -> Any:
+        coroutine = request.wait_async()
+        coroutine.send(None)
+        return coroutine
+
+    return asyncio.run(begin())
+
+
+def test_who_is_gone_with_a_loop_makes_room() -> None:
+    """A full queue finds that those are gone whose event loop was closed, before it refuses anybody."""
+    queue, _, recorder = make(max_concurrent=1, max_size=1)
+    queue.ask()
+    wait = left_behind(queue.ask())
+    assert queue.ask(priority=0).state is TurnState.WAITING
+    assert [each.reason for each in recorder.of(QueueDropped)] == ["abandoned"]
+    wait.close()
+
+
+def test_a_snapshot_tells_of_those_who_are_gone() -> None:
+    """Who looks finds that the event loop of one that waits was closed, and the listeners hear of it."""
+    queue, _, recorder = make(max_concurrent=1)
+    queue.ask()
+    wait = left_behind(queue.ask())
+    assert queue.snapshot().waiting == 0
+    assert [each.reason for each in recorder.of(QueueDropped)] == ["abandoned"]
+    wait.close()
+
+
+def test_whose_call_it_is() -> None:
+    """What is told of a request that waited names the call on whose behalf it was made."""
+    queue, _, recorder = make(max_concurrent=1)
+
+    class Call:
+        call_id = "c1"
+        attempt = 2
+
+    first = queue.ask()
+    queue.ask(Call())
+    queue.ask(Call())
+    queue.leave(first)
+    queue.close()
+    told = recorder.of(QueueStarted)[1], *recorder.of(QueueDropped)
+    assert [(each.call_id, each.attempt) for each in told] == [("c1", 2)] * 2
+
+
 def test_what_is_told() -> None:
     """Entering, starting and waiting are told with priority, size and time."""
     queue, clock, recorder = make(max_concurrent=1)
+    clock.advance(7)
     first = queue.ask(priority=7)
     second = queue.ask(size=100)
     clock.advance(2)
@@ -779,6 +1124,11 @@ def test_without_listeners_and_name() -> None:
     queue.ask()
     with pytest.raises(QueueFullError, match="The queue: 0 requests wait already"):
         queue.ask()
+    evicts = RequestQueue(max_concurrent=1, max_size=1)
+    evicts.ask()
+    low, _ = evicts.ask(priority=0), evicts.ask()
+    with pytest.raises(ShedError, match=r"^The queue: the request gave way"):
+        low.wait()
     defaults = RequestQueue().options
     assert (defaults.max_concurrent, defaults.requests_per_minute, defaults.max_size) == (10, 60, 1000)
     assert RequestQueue().snapshot().capacity == 30  # one a second, for 30 s
@@ -802,6 +1152,39 @@ def test_options_out_of_range(options: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigError) as refused:
         RequestQueue(**options)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_concurrent": 1},
+        {"requests_per_minute": 0.001},
+        {"burst": 1},
+        {"max_size": 0},
+        {"max_bytes": 0},
+        {"default_size": 0},
+    ],
+)
+def test_options_at_the_end_of_their_range(options: dict[str, Any]) -> None:
+    """The least that an option's page names is taken."""
+    queue = RequestQueue(**options)
+    for field, value in options.items():
+        assert getattr(queue.options, field) == value
+
+
+def test_defaults() -> None:
+    """They are those of its page, of the queue as of its options."""
+    assert RequestQueue().options == RequestQueueOptions()
+    assert RequestQueueOptions() == RequestQueueOptions(
+        max_concurrent=10,
+        requests_per_minute=60,
+        burst=10,
+        max_size=1000,
+        max_bytes=50 * 1024 * 1024,
+        default_size=5 * 1024,
+        max_wait=30,
+        codel=None,
+    )
 
 
 def test_more_options_out_of_range() -> None:
@@ -1088,3 +1471,31 @@ def test_a_line_with_nobody_in_it() -> None:
     assert line.expired(0) is None
     assert list(line) == []
     assert heapq.nsmallest(1, line._due) == []
+
+
+def test_who_gives_up_takes_its_own_bytes_with_it() -> None:
+    """What a request of middle priority held is no room of the low ones: those can be evicted all the same."""
+    queue, _, _ = make(max_concurrent=1, max_bytes=100)
+    queue.ask()
+    queue.give_up(queue.ask(priority=5, size=60))
+    low, high = queue.ask(priority=0, size=60), queue.ask(priority=9, size=60)
+    assert (low.state, high.state) == (TurnState.DROPPED, TurnState.WAITING)
+
+
+def test_who_gave_up_leaves_nothing_behind() -> None:
+    """However many came and went, there is no room held for them, and those who stayed expire in their order."""
+    queue, _, _ = make()
+    line, dues = PriorityLine(), list(range(400))
+    seeded_rng(1).shuffle(dues)
+    requests = [Request(queue, number=number, priority=0, size=0, asked_ns=0) for number in range(400)]
+    for request, due in zip(requests, dues, strict=True):
+        request.due_ns = due
+        line.put(request)
+    for request in requests[30:]:
+        line.remove(request)
+    assert len(line._due) <= 2 * 30 + 64
+    expired = []
+    while (late := line.expired(400)) is not None:
+        expired.append(late.due_ns)
+        line.remove(late)
+    assert expired == sorted(dues[:30])

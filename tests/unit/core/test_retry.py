@@ -260,3 +260,73 @@ def test_presets_of_operations() -> None:
     assert (completions.max_retries, completions.initial_delay, completions.max_delay) == (2, 1, 30)
     assert (agents.max_retries, agents.initial_delay, agents.base) == (2, 0.1, 2)
     assert Retry.for_embeddings(max_retries=1).max_retries == 1
+    assert Retry.for_completions(max_delay=5).max_delay == 5
+    assert Retry.for_agents(base=3).base == 3
+
+
+def test_defaults() -> None:
+    """Three repetitions from 1 s, doubling, to 60 s at most, of calls that may run twice."""
+    policy = Retry()
+    assert (policy.max_retries, policy.initial_delay, policy.base, policy.max_delay) == (3, 1, 2, 60)
+    assert (policy.jitter, policy.max_retry_after, policy.idempotent) == ("equal", 60, True)
+    assert policy.limits == {FaultKind.THROTTLED: 1}
+    assert Retry.label == "retry"
+
+
+def test_the_reasons_are_words() -> None:
+    """Events name why a call is not made again by these words, which whoever reads logs relies on."""
+    assert [each.value for each in GiveUp] == [
+        "not_retryable",
+        "not_idempotent",
+        "attempts_used",
+        "no_time",
+        "retry_after_too_long",
+        "no_budget",
+        "refused",
+    ]
+
+
+def test_the_first_repetition_has_no_last_delay() -> None:
+    """Who does not say what the last delay was decides as before the first repetition."""
+    policy = Retry(jitter="decorrelated")
+    assert policy.decide(1, fault(), None, rng=Fixed(1.0)) == 3 * S
+
+
+def test_none_of_it_is_a_legal_limit() -> None:
+    """A kind of fault may have no repetitions at all, and no ``Retry-After`` may be waited for."""
+    policy = Retry(limits={FaultKind.TIMEOUT: 0}, max_retry_after=0)
+    assert decide(policy, 1, fault(FaultKind.TIMEOUT)) is GiveUp.ATTEMPTS_USED
+    assert decide(policy, 1, fault(retry_after=0.001)) is GiveUp.RETRY_AFTER_TOO_LONG
+    assert isinstance(decide(policy, 1, fault(retry_after=0)), int)
+
+
+def test_a_result_that_is_nothing_to_complain_of() -> None:
+    """``on_result`` may say None or False of a result that is fine."""
+    for verdict in (None, False):
+        judge = Retry(on_result=lambda _, verdict=verdict: verdict).judge
+        assert judge is not None
+        judge("answer")
+
+
+@pytest.mark.parametrize(
+    ("jitter", "attempt", "worst"),
+    [
+        ("none", 3, 4),
+        ("equal", 3, 4),
+        ("full", 3, 4),
+        ("proportional", 3, 5),
+        ("proportional", 5, 16),
+        ("decorrelated", 1, 16),
+    ],
+)
+def test_the_worst_delay_is_one_that_may_come(jitter: Jitter, attempt: int, worst: float) -> None:
+    """Where no ``Retry-After`` is waited for it is the longest that the jitter draws."""
+    policy = Retry(jitter=jitter, max_delay=16, max_retry_after=0)
+    assert policy.worst_delay(attempt) == worst
+    assert policy.delay_ns(attempt, rng=Fixed(1.0), previous_ns=16 * S) == worst * S
+
+
+@pytest.mark.parametrize(("jitter", "worst"), [("none", 100), ("equal", 110)])
+def test_the_worst_delay_with_a_retry_after(jitter: Jitter, worst: float) -> None:
+    """The longest ``Retry-After`` that is waited for counts with the tenth by which clients are spread, if they are."""
+    assert Retry(jitter=jitter, max_retry_after=100).worst_delay(1) == pytest.approx(worst)

@@ -138,6 +138,25 @@ def test_the_time_can_be_handed_over() -> None:
     assert budget.snapshot().requests == 2
 
 
+def test_a_time_that_is_handed_over_is_not_asked_for_again() -> None:
+    """Within a slot a request with a time of its own does not look at the clock."""
+
+    class Watched(FakeClock):
+        looks = 0
+
+        def now_ns(self) -> int:
+            self.looks += 1
+            return super().now_ns()
+
+    clock = Watched(start_ns=S)
+    budget = RetryBudget(clock=clock)
+    before = clock.looks
+    budget.request(S + 1)
+    assert clock.looks == before
+    budget.request()
+    assert clock.looks == before + 1
+
+
 # --- waiting in backoff, and giving back ------------------------------------------------------------------------------
 
 
@@ -181,9 +200,69 @@ def test_a_refund_from_another_clock_is_harmless() -> None:
     """A charge that was dated by a clock that is gone changes nothing that the present one dated."""
     budget = RetryBudget(clock=FakeClock())
     assert ask(budget, 3) == 3
-    budget.refund(Charge("retry", 10**6))
-    budget.refund(Charge("retry", -5))
+    epoch = budget._epoch
+    budget.refund(Charge("retry", 10**6, epoch))
+    budget.refund(Charge("retry", -5, epoch))
     assert budget.snapshot().spent == 3
+
+
+def test_what_was_charged_before_another_clock_gives_nothing_back() -> None:
+    """Attached to a pipeline with a clock the budget counts anew: an older charge takes nothing of what came since."""
+    budget, events = RetryBudget(), Events()
+    old = budget.try_spend("retry")
+    assert old is not None
+    budget.attach(site(FakeClock(start_ns=old.slot * S // 2), events))
+    assert ask(budget, 3) == 3
+    budget.refund(old)
+    assert budget.snapshot().spent == 3
+
+
+def test_a_charge_is_given_back_once() -> None:
+    """Who gives one back twice makes no room that was never taken."""
+    budget = RetryBudget(clock=FakeClock())
+    charge = budget.try_spend("retry")
+    assert charge is not None
+    budget.refund(charge)
+    budget.refund(charge)
+    assert budget.snapshot().spent == 0
+    assert ask(budget, 20) == 10
+
+
+def test_a_request_long_after_the_last_begins_a_slot_of_its_own() -> None:
+    """The windows move on with the requests alone, to the slot of the present time and not before its end again."""
+
+    class Watched(FakeClock):
+        looks = 0
+
+        def now_ns(self) -> int:
+            self.looks += 1
+            return super().now_ns()
+
+    clock = Watched(start_ns=S)
+    budget = RetryBudget(clock=clock)  # slots of half a second, and of three
+    for seconds in (0.0, 7.0):
+        clock.advance(seconds)
+        now = round((1 + seconds) * S)
+        budget.request(now)
+        before = clock.looks
+        budget.request(now + S // 2 - 1)
+        assert clock.looks == before
+        budget.request(now + S // 2)
+        assert clock.looks == before + 1
+
+
+def test_all_slots_are_forgotten_together() -> None:
+    """After a long pause nothing is left of a window of which every slot was used."""
+    clock = FakeClock()
+    budget = RetryBudget(clock=clock)
+    for _ in range(20):
+        budget.request()
+        budget.try_spend("retry")
+        clock.advance(0.5)
+    assert budget.snapshot().spent > 0
+    clock.advance(1000)
+    state = budget.snapshot()
+    assert (state.requests, state.spent) == (0, 0)
 
 
 # --- the switch -------------------------------------------------------------------------------------------------------
@@ -280,6 +359,30 @@ def test_low_traffic_switches_on_again_by_the_floor() -> None:
     assert budget.snapshot().switched_off
     clock.advance(3)
     assert not budget.snapshot().switched_off
+
+
+def test_the_switch_at_its_very_bounds() -> None:
+    """Exactly the ratio of ``off_above`` is not above it, and exactly that of ``on_below`` is not below it."""
+    clock = FakeClock()
+    budget = RetryBudget(clock=clock)  # a floor of 60 in 60 s stands for 200 requests
+    ask(budget, 21)
+    clock.advance(30)
+    ask(budget, 39)
+    assert not budget.snapshot().switched_off
+    ask(budget, 1)
+    assert budget.snapshot().switched_off
+    clock.advance(30)  # 40 are left
+    assert budget.snapshot().switched_off
+    clock.advance(30)
+    assert not budget.snapshot().switched_off
+
+
+def test_a_ratio_without_requests() -> None:
+    """Without requests it is 0, whatever was asked for."""
+    budget = RetryBudget(clock=FakeClock())
+    assert budget.snapshot().retry_ratio == 0
+    ask(budget, 3)
+    assert budget.snapshot().retry_ratio == 0
 
 
 def test_the_very_first_failure_without_a_floor() -> None:
@@ -442,6 +545,16 @@ BudgetMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=
 TestBudgetModel = BudgetMachine.TestCase
 
 
+def test_the_shortest_window() -> None:
+    """A window of twenty nanoseconds is one of twenty slots."""
+    assert RetryBudget(window=2e-8, switch_window=2e-8).options.window == 2e-8
+
+
+def test_the_reasons_are_words() -> None:
+    """Events name why a repetition is not granted by these words."""
+    assert [each.value for each in BudgetRefusal] == ["share", "switched_off"]
+
+
 def test_defaults() -> None:
     """A share of 20% over 10 s, a floor of one a second, off above 0.3 over 60 s, on below 0.2."""
     options = RetryBudget().options
@@ -515,6 +628,14 @@ def test_a_clock_of_its_own_stays() -> None:
     ask(budget, 10)
     clock.advance(10)
     assert budget.snapshot().spent == 0
+
+
+def test_what_is_granted_is_no_news() -> None:
+    """Listeners hear of refusals only."""
+    events = Events()
+    heard = EventRecorder(events)
+    assert ask(RetryBudget(clock=FakeClock(), events=events), 11) == 10
+    assert len(heard.of(BudgetRefused)) == 1
 
 
 def test_nothing_is_told_when_nobody_listens() -> None:

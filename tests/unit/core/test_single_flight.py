@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import functools
 import gc
+import inspect
 import random
 import threading
 import traceback
@@ -203,6 +204,19 @@ async def test_one_caller_that_leaves_takes_nothing_from_the_others(leaver: int)
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [each for each in results if each == 1] == [1, 1]
     assert (work.begun, work.cancelled) == (1, 0)
+
+
+async def test_those_who_left_are_not_kept() -> None:
+    """However many callers leave a long call, it holds on to those only who wait."""
+    flight, work = SingleFlight(), Work()
+    tasks = await started(*(flight.call(work) for _ in range(10)))
+    for task in tasks[1:]:
+        task.cancel()
+    await settle()
+    (under_way,) = flight._async.values()
+    assert len(under_way.waiters) == 1
+    work.gate.set()
+    assert await tasks[0] == 1
 
 
 async def test_when_nobody_waits_the_work_is_cancelled() -> None:
@@ -592,6 +606,34 @@ def test_a_deadline_error_of_something_else_is_shared() -> None:
     assert [str(each) for each in outcomes] == ["inner", "inner"]
 
 
+def test_another_error_after_the_deadline_is_shared() -> None:
+    """A call that failed for a reason of its own is not made again, though the first caller's time was up by then."""
+    clock = FakeClock()
+
+    def fail(_: int) -> None:
+        clock.advance(1)
+        raise LostError("reset")
+
+    with deadline_scope(1, clock=clock):
+        context = contextvars.copy_context()
+    crew = Crew(SingleFlight(clock=clock), 3, fail)
+    crew._threads[0] = threading.Thread(target=context.run, args=(crew._caller,))
+    assert [str(each) for each in crew.run()] == ["reset"] * 3
+    assert crew.calls == 1
+
+
+def test_a_call_leaves_no_trace_in_its_thread() -> None:
+    """After a sync call the context of its caller is what it was."""
+    flight = SingleFlight()
+
+    def main() -> None:
+        before = dict(contextvars.copy_context())
+        assert flight.call(len, "abc") == 3
+        assert dict(contextvars.copy_context()) == before
+
+    contextvars.Context().run(main)
+
+
 def test_a_threads_wait_ends_at_its_deadline() -> None:
     """A thread that waits for another's call leaves when its own time is up."""
     clock = FakeClock()
@@ -701,6 +743,11 @@ def test_options_out_of_range(field: str, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as refused:
         SingleFlight(**options)
     assert refused.value.field == field
+
+
+def test_the_default_bound() -> None:
+    """Ten thousand different calls may be under way at once."""
+    assert inspect.signature(SingleFlight).parameters["max_flights"].default == 10_000
 
 
 def test_in_a_pipelines_place() -> None:

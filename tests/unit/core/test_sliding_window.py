@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast.core.events import Events, RateLimited
 from holdfast.core.policy import Gate, Waiter
-from holdfast.core.sliding_window import SlidingWindow
+from holdfast.core.sliding_window import SlidingWindow, SlidingWindowOptions
 from holdfast.errors import ConfigError, InvalidInputError, RateLimitedError
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.events import EventRecorder
@@ -116,6 +117,18 @@ def test_reconciling() -> None:
     assert window.snapshot().headroom_percent == 0
 
 
+def test_who_settles_late_takes_nothing_from_others() -> None:
+    """A reservation that is out of the window changes nothing of what came in after it."""
+    window, clock = make(limit=100, window=10, slots=10)
+    late = window.reserve(50)
+    clock.advance(5)
+    window.reserve(20)
+    clock.advance(6)
+    assert window.snapshot().used == 20
+    late.reconcile(90)
+    assert window.snapshot().used == 20
+
+
 def test_a_reset() -> None:
     """Nothing is used after it, and older reservations no longer matter."""
     window, _ = make(limit=10)
@@ -168,6 +181,81 @@ def test_threads_never_get_more_than_there_is() -> None:
     assert sum(counts) == 500
 
 
+def test_defaults() -> None:
+    """Sixty in a minute, in a hundred slots, a fifth of it kept for priorities from 5, a cost of 1, and no waiting."""
+    options = SlidingWindow().options
+    assert options == SlidingWindowOptions()
+    assert (options.limit, options.window, options.slots) == (60, 60, 100)
+    assert (options.kept_share, options.kept_for, options.max_wait, options.default_cost) == (0.2, 5, 0, 1)
+
+
+def test_the_shortest_slots() -> None:
+    """A slot may be as short as a nanosecond."""
+    assert SlidingWindow(window=2e-9, slots=2).options.slots == 2
+
+
+def test_rounding_leaves_nothing_over() -> None:
+    """Costs that floats cannot tell exactly leave no use behind when they are gone, and no headroom beyond the whole."""
+    window, clock = make(limit=1, window=10, slots=10, default_cost=0.1)
+    window.reserve(0.2)
+    clock.advance(1)
+    window.reserve(0.7)
+    clock.advance(1)
+    window.reserve(0.1).cancel()
+    clock.advance(9)
+    window.snapshot()
+    clock.advance(1)
+    assert window.snapshot().headroom_percent == 100
+    clock.advance(1)
+    assert window.snapshot().used == 0
+
+
+def test_no_headroom_beyond_the_whole() -> None:
+    """What rounding takes off a use below nothing is not told as headroom."""
+    window, _ = make(limit=1, default_cost=0.1)
+    for reservation in [window.reserve(cost) for cost in (0.2, 0.7, 0.1)]:
+        reservation.cancel()
+    assert window.snapshot().headroom_percent == 100
+
+
+@pytest.mark.parametrize(
+    ("options", "gone_ns"),
+    [({"slots": 20}, 11 * S), ({"slots": 3}, 13_333_333_334), ({"window": 8, "slots": 3}, 10_666_666_667)],
+)
+def test_other_slots_keep_what_counts_to_the_end_of_one(options: dict[str, Any], gone_ns: int) -> None:
+    """What came in the first second counts, in other slots, as if it came at the end of the one that it falls into."""
+    window, clock = make(limit=10, window=10, slots=10)
+    window.reserve(4)
+    window.reconfigure(replace(window.options, **options))
+    clock.advance_ns(gone_ns - 1)
+    assert window.snapshot().used == 4
+    clock.advance_ns(1)
+    assert window.snapshot().used == 0
+
+
+def test_what_was_over_stays_so_in_a_longer_window() -> None:
+    """A longer window does not count again what had left the shorter one, though nobody had looked since."""
+    window, clock = make(limit=10, window=10, slots=10)
+    window.reserve(4)
+    clock.advance(11)
+    window.reconfigure(replace(window.options, window=60))
+    assert window.snapshot().used == 0
+
+
+async def test_who_would_stand_behind_a_whole_window_is_told_one_more() -> None:
+    """What waits ahead, and does not fit into the next window with the call, makes the expected wait longer by one."""
+    window, clock = make(limit=2, window=10, slots=1, max_wait=100)
+    window.reserve(2)
+    ahead = asyncio.create_task(window.acquire_async(2))
+    await asyncio.sleep(0)
+    with pytest.raises(RateLimitedError) as refused:
+        window.reserve(1)
+    assert refused.value.retry_after == 30
+    ahead.cancel()
+    await asyncio.gather(ahead, return_exceptions=True)
+    assert clock.now_ns() == 0
+
+
 def test_its_events() -> None:
     """A refusal names the window."""
     events = Events()
@@ -185,6 +273,7 @@ def test_its_events() -> None:
     [
         ({"limit": 0}, "limit"),
         ({"window": 0}, "window"),
+        ({"window": 2e9}, "window"),
         ({"window": 1e-9, "slots": 2}, "window"),
         ({"slots": 0}, "slots"),
         ({"slots": 1.5}, "slots"),
