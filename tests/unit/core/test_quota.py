@@ -148,6 +148,7 @@ def test_when_it_runs_out() -> None:
     quota.record(99)
     snapshot = quota.snapshot()
     assert snapshot.remaining == 1
+    assert snapshot.runs_out_in is not None
     assert snapshot.runs_out_in == pytest.approx(H / snapshot.per_hour)
     assert snapshot.runs_out_at == clock.wall_ns() / S + snapshot.runs_out_in
     quiet, _, _ = make()

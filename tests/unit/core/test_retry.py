@@ -235,6 +235,12 @@ def test_amplification_has_its_closed_form(p: float, retries: int) -> None:
         ("jitter", "some"),
         ("limits", {FaultKind.THROTTLED: -1}),
         ("max_retry_after", -1),
+        ("max_delay", 2e9),
+        ("limits", {"slow": 1}),
+        ("idempotent", 1),
+        ("backoff", 1),
+        ("on_result", 1),
+        ("budget", 1),
         ("retry_on", KeyError),
         ("never_on", ("KeyError",)),
         ("never_on", (int,)),
@@ -302,10 +308,10 @@ def test_none_of_it_is_a_legal_limit() -> None:
 
 def test_a_result_that_is_nothing_to_complain_of() -> None:
     """``on_result`` may say None or False of a result that is fine."""
-    for verdict in (None, False):
-        judge = Retry(on_result=lambda _, verdict=verdict: verdict).judge
-        assert judge is not None
-        judge("answer")
+    judge = Retry(on_result=lambda result: result).judge
+    assert judge is not None
+    judge(None)
+    judge(False)
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def test_the_shortest_slots() -> None:
 
 
 def test_rounding_leaves_nothing_over() -> None:
-    """Costs that floats cannot tell exactly leave no use behind when they are gone, and no headroom beyond the whole."""
+    """Costs that floats cannot tell exactly leave no use behind when they are gone."""
     window, clock = make(limit=1, window=10, slots=10, default_cost=0.1)
     window.reserve(0.2)
     clock.advance(1)
