@@ -37,9 +37,11 @@ def test_a_simulator_from_start_to_end(number: signal.Signals) -> None:
     command = [HOLDFAST, "simulate", "--port", "0", "--speed", "0", "--admin", "--verbose"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        first = process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:\d+", first)
-        assert found, first
+        said = ""  # all that it says at the start: what a reader has buffered, `communicate` does not see
+        while "ANTHROPIC_BASE_URL=" not in said and (line := process.stdout.readline()):
+            said += line
+        found = re.search(r"http://127\.0\.0\.1:\d+", said)
+        assert found, said
         url = found[0]
         asked = {
             "model": "gpt-sim",
@@ -53,8 +55,8 @@ def test_a_simulator_from_start_to_end(number: signal.Signals) -> None:
         assert call("POST", f"{url}/v1/chat/completions", asked)[0] == 200
         assert call("GET", f"{url}/admin/calls")[1]["counts"]["calls"] == 3
         process.send_signal(number)
-        out, err = process.communicate(timeout=PATIENCE)
+        _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-    assert "OPENAI_BASE_URL=" in out
+    assert "OPENAI_BASE_URL=" in said
     assert "#2 chat gpt-sim 503 overloaded" in err
     assert err.endswith("3 calls, 0 under way, 1 with a fault, 0 given up by the client, 14 tokens sent\n")
