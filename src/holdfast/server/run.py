@@ -17,9 +17,10 @@ import uvloop
 from holdfast.errors import ConfigError
 from holdfast.rag.app import build_engine
 from holdfast.rag.models import configured_models
+from holdfast.rag.records.build import opened_records
 from holdfast.server.app import create_app
 from holdfast.server.protocol import BoundedProtocol
-from holdfast.server.security import check_exposure
+from holdfast.server.security import check_exposure, check_key, is_loopback
 from holdfast.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
@@ -56,8 +57,10 @@ def serve(
         ConfigError: the address cannot be taken, or other machines would reach the service without a key.
         StoreError: the store cannot be opened.
     """
-    check_exposure(settings)
+    check_key(settings)
     configure_logging(settings.log_level, secrets=secrets_of(settings))
+    if not is_loopback(settings.host):  # before the port is taken: nothing is opened to others, not even for a moment
+        asyncio.run(_check_exposure(settings))
     # The port comes before anything slow: one that is taken is told at once.
     with bind(settings.host, settings.port) as listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, listener, ready, grace_seconds))
@@ -125,6 +128,11 @@ async def _serve(
 
     await Server(app, announce=announce, grace_seconds=grace_seconds).serve(sockets=[listener])
     _log.info("stopped", address=address)
+
+
+async def _check_exposure(settings: Settings) -> None:
+    async with opened_records(settings) as records:
+        await check_exposure(settings, records.ring)
 
 
 async def _open(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Who may talk to the service: the right host name, no other site's page, and the key where one is set."""
+"""Who may talk to the service: the right host name, no other site's page, and a key where there are any."""
 
 from __future__ import annotations
 
@@ -8,18 +8,30 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
+import structlog
 from starlette.datastructures import Headers
 
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, StoreError
 from holdfast.server.context import context_of
-from holdfast.server.problems import FieldError, Problem, respond
+from holdfast.server.problems import FieldError, Problem, problem_for, respond
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from holdfast.rag.records.keyring import KeyRing
     from holdfast.rag.settings import Settings
 
-__all__ = ["MAX_HEAD_BYTES", "MIN_KEY_CHARS", "GateMiddleware", "check_exposure", "head_too_large", "is_loopback"]
+__all__ = [
+    "MAX_HEAD_BYTES",
+    "MIN_KEY_CHARS",
+    "GateMiddleware",
+    "check_exposure",
+    "check_key",
+    "head_too_large",
+    "is_loopback",
+]
+
+_log = structlog.get_logger("holdfast.server")
 
 MIN_KEY_CHARS = 16
 """A shorter key can be guessed by trying."""
@@ -43,21 +55,38 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_exposure(settings: Settings) -> None:
-    """Refuse to serve other machines without a key.
+def check_key(settings: Settings) -> None:
+    """Refuse a key that can be guessed.
 
     Raises:
-        ConfigError: the host is not loopback and no key is set, or the key is too short.
+        ConfigError: the setting ``api_key`` is too short.
     """
     key = settings.api_key
     if key is not None and len(key.get_secret_value()) < MIN_KEY_CHARS:
         raise ConfigError("api_key", "***", f"must have at least {MIN_KEY_CHARS} characters (HOLDFAST_API_KEY)")
-    if key is None and not is_loopback(settings.host):
+
+
+async def check_exposure(settings: Settings, ring: KeyRing) -> None:
+    """Refuse to serve other machines when there is no key that they could send.
+
+    Where the stored keys cannot be read now, the service may start: it lets nobody in before it has read them.
+
+    Raises:
+        ConfigError: the host is not loopback, the setting ``api_key`` is not set, and no stored key is usable.
+    """
+    if settings.api_key is not None or is_loopback(settings.host):
+        return
+    try:
+        usable = await ring.any_usable()
+    except StoreError:
+        _log.warning("the API keys cannot be read now: requests are refused until they can be")
+        return
+    if not usable:
         raise ConfigError(
             "host",
             settings.host,
-            "is reachable from other machines, and no API key is set: set HOLDFAST_API_KEY to a long random text, "
-            "or listen on 127.0.0.1 (HOLDFAST_HOST)",
+            "is reachable from other machines, and there is no API key: make one with `holdfast keys create NAME`, "
+            "set HOLDFAST_API_KEY to a long random text, or listen on 127.0.0.1 (HOLDFAST_HOST)",
         )
 
 
@@ -81,12 +110,16 @@ class GateMiddleware:
     - With a loopback address: any ``Host`` but localhost and the allowed ones. A page on the internet whose name was
       re-pointed to 127.0.0.1 (DNS rebinding) would otherwise read the documents through its visitor's browser.
     - A change (POST, DELETE) that a browser sends from another site's page.
-    - With a key: requests to the API and the metrics without it.
+    - Where there are keys: requests to the API and the metrics without one. A key is the setting ``api_key``, or one
+      of the ring. With a loopback address and without either, no key is asked for.
     """
 
-    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Settings, ring: KeyRing) -> None:
         self._app = app
+        self._ring = ring
         self._local_only = is_loopback(settings.host)
+        # Something in front of the service passes requests of others on, whatever address it listens on.
+        self._fronted = bool(settings.allowed_hosts.strip())
         named = (name.strip().lower() for name in settings.allowed_hosts.split(","))
         self._names = _LOCAL_NAMES | {name for name in named if name}
         # A key that was hashed is compared in the same time however long the guess is.
@@ -96,7 +129,10 @@ class GateMiddleware:
         self, scope: Scope, receive: Receive, send: Send
     ) -> None:
         if scope["type"] == "http":
-            problem = self._objection(scope, Headers(scope=scope))
+            headers = Headers(scope=scope)
+            problem = self._objection(scope, headers)
+            if problem is None and scope["path"].startswith(_GUARDED):
+                problem = await self._refusal(headers)
             if problem is not None:
                 await respond(problem, context_of(scope).request_id)(scope, receive, send)
                 return
@@ -136,20 +172,36 @@ class GateMiddleware:
                 detail="A page of another site sent this request; only this service's own page and programs may.",
                 errors=(FieldError("origin", "must be this service's own"),),
             )
-        if self._key is not None and scope["path"].startswith(_GUARDED) and not self._has_key(headers):
-            return Problem(
-                slug="unauthorized",
-                status=401,
-                title="Unauthorized",
-                detail="This needs the API key: send the header “Authorization: Bearer KEY” or “x-api-key: KEY”.",
-                headers={"www-authenticate": 'Bearer realm="holdfast"'},
-            )
         return None
 
-    def _has_key(self, headers: Headers) -> bool:
+    async def _refusal(self, headers: Headers) -> Problem | None:
+        """Why a request may not use the API: it has no key that is good, or nobody can tell now."""
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         given = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
-        return self._key is not None and hmac.compare_digest(_digest(given.encode("utf-8")), self._key)
+        if self._key is not None and hmac.compare_digest(_digest(given.encode()), self._key):
+            return None
+        try:
+            if not await self._asks_for_keys() or (given and await self._ring.find(given) is not None):
+                return None
+        except StoreError as error:
+            return problem_for(error)
+        return Problem(
+            slug="unauthorized",
+            status=401,
+            title="Unauthorized",
+            detail="This needs an API key: send the header “Authorization: Bearer KEY” or “x-api-key: KEY”.",
+            headers={"www-authenticate": 'Bearer realm="holdfast"'},
+        )
+
+    async def _asks_for_keys(self) -> bool:
+        if self._key is not None or not self._local_only:
+            return True
+        try:
+            return await self._ring.any_made()
+        except StoreError:
+            if self._fronted:
+                raise
+            return False  # nobody but this machine's users is there, and they could read the documents anyway
 
 
 def _digest(key: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""What must outlive a process and is no document: conversations, API keys and feedback."""
