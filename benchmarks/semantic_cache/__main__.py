@@ -7,7 +7,8 @@ cosine of its questions reaches the threshold and, with the guard, their words a
 "written_before" were written before the guard, and its lists of synonyms were made with them in view. Those of
 "written_after" and "written_last" were written to break it once it was finished: the first time it was measured on
 them, 0 of 50 and 2 of 32 were false hits at a cosine of 0.95 ("Who is the US president?", "Who is us president?"). It
-was mended for these, so that no set measures it unseen any more: for that, write new pairs.
+was mended for these. Those of "written_unseen" were written after that, and nothing was mended for them: they measure
+what to expect. Whoever mends the guard for one of them writes new pairs.
 """
 
 from __future__ import annotations

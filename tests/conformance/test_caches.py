@@ -1,4 +1,4 @@
-"""The caches keep the contract of a cache: the one in memory, and the one in a real Redis."""
+"""The caches keep the contract of a cache: in memory, in a real Redis, and in Redis with memory behind it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.integration.redis_server import RedisServer, running_redis
 
+from holdfast.core.clock import SYSTEM_CLOCK
+from holdfast.state.guard import cache_guard
 from holdfast.state.memory import MemoryCache
 from holdfast.state.redis import RedisCache
 from holdfast.state.redis_client import RedisClient
+from holdfast.state.shared import SharedCache
 from holdfast.testing.cache_conformance import CacheConformance
 from holdfast.testing.clock import FakeClock
 
@@ -59,3 +62,15 @@ class TestRedisCache(CacheConformance):
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds)  # the server goes by its own clock
+
+
+@pytest.mark.process
+class TestSharedCache(TestRedisCache):
+    """``SharedCache`` on a real server and memory."""
+
+    @asynccontextmanager
+    async def make_cache(self, place: Path) -> AsyncIterator[CacheBackend]:
+        server = RedisCache(RedisClient(self.url, timeout=5), namespace=f"shared{id(place)}")
+        cache = SharedCache(server, own=MemoryCache(), guard=cache_guard(server.name), clock=SYSTEM_CLOCK)
+        yield cache
+        await cache.close()

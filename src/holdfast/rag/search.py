@@ -1,11 +1,16 @@
-"""Search: words and vectors side by side, fused, each able to stand alone when the other is down."""
+"""Search: words and vectors side by side, fused, each able to stand alone when the other is down.
+
+Two caches stand before it. A vector that is remembered needs no embedder, and a result that is remembered neither
+embedder nor store; so what is remembered is as good as ever while they are down.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from holdfast.errors import DependencyError
 from holdfast.rag.answering.terms import question_words
 from holdfast.rag.retrieval import RERANK_POOL, Fused, fuse, rerank
 from holdfast.rag.types import Hit, Reason
@@ -15,15 +20,35 @@ if TYPE_CHECKING:
 
     from holdfast.core.clock import Clock
     from holdfast.llm.embedding import Embedder, Vectors
+    from holdfast.rag.caching.searches import SearchCache
     from holdfast.rag.guards import Guards
     from holdfast.rag.narrator import Narrator
     from holdfast.rag.query import Query
     from holdfast.rag.store.base import Scored, Store
+    from holdfast.state.embeddings import EmbeddingCache
 
-__all__ = ["Found", "Searcher"]
+__all__ = ["Embedded", "Found", "Searcher"]
 
+_TOLERANCE = 1e-3
 _CANDIDATES = 50
 """How many chunks each of the two searches hands to the fusion."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """What became of turning a question into a vector.
+
+    Attributes:
+        vector: None where there is no embedder, or it could not be had.
+        reasons: why it could not be had.
+        ms: milliseconds that it took; None where there is no embedder.
+        remembered: whether it comes from the cache, and says nothing of how the embedder is.
+    """
+
+    vector: Vectors | None = None
+    reasons: tuple[Reason, ...] = ()
+    ms: float | None = None
+    remembered: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +58,7 @@ class Found:
     Attributes:
         reasons: what was missing while searching.
         chunk_count: chunks in the collection; 0 means that nothing was ever ingested into it.
+        remembered: whether it comes from the cache, and says nothing of how the store is.
     """
 
     hits: Sequence[Hit]
@@ -41,6 +67,7 @@ class Found:
     chunk_count: int
     reasons: tuple[Reason, ...] = ()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    remembered: bool = False
 
 
 class Searcher:
@@ -48,34 +75,78 @@ class Searcher:
 
     Args:
         embedder: None when the operator chose to search by words only; then nothing is missing.
+        vectors: remembers the vectors of questions; None for nothing.
+        results: remembers what was found; None for nothing.
     """
 
     def __init__(
-        self, *, store: Store, embedder: Embedder | None, guards: Guards, clock: Clock, narrator: Narrator
+        self,
+        *,
+        store: Store,
+        embedder: Embedder | None,
+        guards: Guards,
+        clock: Clock,
+        narrator: Narrator,
+        vectors: EmbeddingCache | None = None,
+        results: SearchCache | None = None,
     ) -> None:
         self._store = store
         self._embedder = embedder
         self._guards = guards
         self._clock = clock
         self._narrator = narrator
+        self._vectors = vectors
+        self._results = results
 
-    async def search(self, query: Query, *, k: int) -> Found:
+    async def embedded(self, query: Query) -> Embedded:
+        """The question's vector, from the cache or made; never raises for what is broken."""
+        embedder = self._embedder
+        if embedder is None:
+            return Embedded()
+        started = self._clock.now_ns()
+        vector = await self._known_vector(query)
+        if vector is not None:
+            return Embedded(vector=vector, ms=self._ms_since(started), remembered=True)
+        try:
+            vector = await self._guards.query_embedder.call(_made, embedder, query.question)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the search goes on by words, and says so
+            self._narrator.stage_failed("embed", embedder.name, Reason.EMBEDDER_UNAVAILABLE, error)
+            return Embedded(reasons=(Reason.EMBEDDER_UNAVAILABLE,), ms=self._ms_since(started))
+        taken = self._ms_since(started)
+        self._narrator.embedded(embedder.name, embedder.id, taken)
+        await self._keep_vector(query, vector)
+        return Embedded(vector=vector, ms=taken)
+
+    async def search(
+        self, query: Query, *, k: int, embedded: Embedded | None = None, generation: int | None = None
+    ) -> Found:
         """The ``k`` best passages for the question.
+
+        Args:
+            embedded: what :meth:`embedded` gave for this question; None: it is embedded here.
+            generation: the store's generation, read before; None: no earlier result is looked for, and none is kept.
 
         Raises:
             Exception: both searches failed; it is the failure of the search by words.
         """
         started = self._clock.now_ns()
-        timings: dict[str, float] = {}
-        reasons: list[Reason] = []
+        known = await self._known_result(query, k, generation)
+        if known is not None:
+            timings = {**_embedding_time(embedded), "search": self._ms_since(started)}
+            return replace(known, timings_ms=timings, remembered=True)
+        waited = 0.0
         by_words = asyncio.create_task(self._by_words(query))
         try:
-            vector, by_vectors = await self._by_vectors(query, reasons, timings)
+            if embedded is None:
+                embedded = await self.embedded(query)
+                waited = embedded.ms or 0.0
+            reasons = list(embedded.reasons)
+            by_vectors = await self._by_vector(query, embedded.vector, reasons)
             lexical, frequencies, chunk_count = await self._settled(by_words, by_vectors, reasons)
         finally:
             by_words.cancel()
         if (
-            vector is not None
+            embedded.vector is not None
             and not by_vectors
             and lexical
             and not query.filters
@@ -83,17 +154,19 @@ class Searcher:
         ):
             reasons.append(Reason.VECTORS_MISSING)
         fused = fuse(lexical, by_vectors or (), k=max(k, RERANK_POOL))
-        hits = rerank(await self._fetch(fused, query), vector, k=k)
-        timings["search"] = self._ms_since(started) - timings.get("embed", 0.0)
-        self._narrator.searched(self._store.name, len(hits), timings["search"])
-        return Found(
+        hits = rerank(await self._fetch(fused, query), embedded.vector, k=k)
+        taken = self._ms_since(started) - waited
+        self._narrator.searched(self._store.name, len(hits), taken)
+        found = Found(
             hits=hits,
-            query_vector=vector,
+            query_vector=embedded.vector,
             document_frequency=frequencies,
             chunk_count=chunk_count,
             reasons=tuple(reasons),
-            timings_ms=timings,
+            timings_ms={**_embedding_time(embedded), "search": taken},
         )
+        await self._keep_result(query, found, k, generation)
+        return found
 
     async def _by_words(self, query: Query) -> tuple[Sequence[Scored], dict[str, int], int]:
         guard, store = self._guards.store, self._store
@@ -103,32 +176,18 @@ class Searcher:
         )
         return lexical, frequencies, count
 
-    async def _by_vectors(
-        self, query: Query, reasons: list[Reason], timings: dict[str, float]
-    ) -> tuple[Vectors | None, Sequence[Scored] | None]:
-        """The question's vector and its nearest chunks; None for what could not be had, with the reason noted."""
-        embedder = self._embedder
-        if embedder is None:
-            return None, None
-        started = self._clock.now_ns()
+    async def _by_vector(self, query: Query, vector: Vectors | None, reasons: list[Reason]) -> Sequence[Scored] | None:
+        """The chunks nearest to the question; None where they could not be had, with the reason noted."""
+        if vector is None or self._embedder is None:
+            return None
         try:
-            vector = (await self._guards.query_embedder.call(embedder.embed, [query.question], kind="query"))[0]
-        except Exception as error:  # noqa: BLE001 - whatever it was, the search goes on by words, and says so
-            self._narrator.stage_failed("embed", embedder.name, Reason.EMBEDDER_UNAVAILABLE, error)
-            reasons.append(Reason.EMBEDDER_UNAVAILABLE)
-            return None, None
-        finally:
-            timings["embed"] = self._ms_since(started)
-        self._narrator.embedded(embedder.name, embedder.id, timings["embed"])
-        try:
-            dense = await self._guards.store.call(
-                self._store.dense, vector, embedder_id=embedder.id, k=_CANDIDATES, scope=query.scope
+            return await self._guards.store.call(
+                self._store.dense, vector, embedder_id=self._embedder.id, k=_CANDIDATES, scope=query.scope
             )
         except Exception as error:  # noqa: BLE001 - the search by words may still stand
             self._narrator.stage_failed("search", self._store.name, Reason.VECTOR_STORE_UNAVAILABLE, error)
             reasons.append(Reason.VECTOR_STORE_UNAVAILABLE)
-            return vector, None
-        return vector, dense
+            return None
 
     async def _settled(
         self,
@@ -162,5 +221,66 @@ class Searcher:
             if one.chunk_id in stored  # replaced between the search and the fetch: what is gone is not cited
         ]
 
+    async def _known_vector(self, query: Query) -> Vectors | None:
+        cache = self._vectors
+        if cache is None:
+            return None
+        try:
+            (vector,) = await cache.get_many([query.question], kind="query")
+        except Exception as error:  # noqa: BLE001 - a question never fails because of its cache
+            self._narrator.stage_failed("cache", cache.name, Reason.CACHE_UNAVAILABLE, error)
+            return None
+        self._narrator.cache_lookup(cache.name, cache="embedding", hit=vector is not None)
+        return vector
+
+    async def _keep_vector(self, query: Query, vector: Vectors) -> None:
+        if self._vectors is None:
+            return
+        try:
+            await self._vectors.put_many({query.question: vector}, kind="query")
+        except Exception as error:  # noqa: BLE001 - writing the cache is best effort
+            self._narrator.stage_failed("cache", self._vectors.name, Reason.CACHE_UNAVAILABLE, error)
+
+    async def _known_result(self, query: Query, k: int, generation: int | None) -> Found | None:
+        cache = self._results
+        if cache is None or generation is None:
+            return None
+        try:
+            found = await cache.get(query, k=k, generation=generation, embedder_id=self._space)
+        except Exception as error:  # noqa: BLE001 - a question never fails because of its cache
+            self._narrator.stage_failed("cache", cache.name, Reason.CACHE_UNAVAILABLE, error)
+            return None
+        self._narrator.cache_lookup(cache.name, cache="search", hit=found is not None)
+        return found
+
+    async def _keep_result(self, query: Query, found: Found, k: int, generation: int | None) -> None:
+        if self._results is None or generation is None:
+            return
+        try:
+            await self._results.put(query, found, k=k, generation=generation, embedder_id=self._space)
+        except Exception as error:  # noqa: BLE001 - writing the cache is best effort
+            self._narrator.stage_failed("cache", self._results.name, Reason.CACHE_UNAVAILABLE, error)
+
+    @property
+    def _space(self) -> str | None:
+        return None if self._embedder is None else self._embedder.id
+
     def _ms_since(self, started_ns: int) -> float:
         return (self._clock.now_ns() - started_ns) / 1e6
+
+
+async def _made(embedder: Embedder, question: str) -> Vectors:
+    """The question's vector.
+
+    Raises:
+        DependencyError: the embedder gave something else: it would poison every comparison.
+    """
+    vectors = await embedder.embed([question], kind="query")
+    if vectors.shape != (1, embedder.dimension) or not abs(float(vectors[0] @ vectors[0]) - 1) < _TOLERANCE:
+        raise DependencyError(f"{embedder.name} gave no unit vector of {embedder.dimension} numbers: check its model.")
+    vector: Vectors = vectors[0]
+    return vector
+
+
+def _embedding_time(embedded: Embedded | None) -> dict[str, float]:
+    return {} if embedded is None or embedded.ms is None else {"embed": embedded.ms}

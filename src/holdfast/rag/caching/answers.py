@@ -8,6 +8,7 @@ from holdfast.llm.messages import Usage
 from holdfast.rag.cache import CachedAnswer
 from holdfast.rag.types import Answer
 from holdfast.state.dataclass_codec import DataclassCodec
+from holdfast.state.shared import SharedCache
 from holdfast.state.typed import TypedCache
 
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ class BackedAnswerCache:
         return self._cache.name
 
     @property
+    def alone(self) -> bool:
+        """Whether the answer that was read last may be one that another process has forgotten."""
+        return isinstance(self._backend, SharedCache) and self._backend.alone
+
+    @property
     def unreadable(self) -> int:
         """Entries that were found and could not be read."""
         return self._cache.unreadable
@@ -54,6 +60,10 @@ class BackedAnswerCache:
         """Keep ``entry``, in place of what was there."""
         cited = {citation.document_id for citation in entry.answer.citations}
         await self._cache.put(key, entry, tags=[_tag(document_id) for document_id in sorted(cited)])
+
+    async def drop(self, key: str) -> None:
+        """Forget what was put under this key."""
+        await self._cache.forget(key)
 
     async def forget(self, document_id: str) -> None:
         """Forget every answer that cites this document. When it raises, see ``CacheBackend.invalidate``."""

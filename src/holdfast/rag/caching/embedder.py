@@ -10,7 +10,6 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from holdfast.core.pipeline import Pipeline
     from holdfast.llm.embedding import Embedder, EmbedKind, Vectors
     from holdfast.state.embeddings import EmbeddingCache
 
@@ -22,16 +21,17 @@ _log = logging.getLogger(__name__)
 class CachedEmbedder:
     """An embedder behind a cache. A cache that fails is a cache that knows nothing.
 
+    A call with a single text goes past the cache: it asks whether the embedder works, and what is remembered could not
+    tell.
+
     Args:
         embedder: makes the vectors that are not known; closed with this one.
-        cache: made for the embedder's id and dimension.
-        guard: stands around each call of the cache, see :func:`holdfast.state.guard.cache_guard`.
+        cache: made for the embedder's id and dimension. It bounds the time that it takes by itself.
     """
 
-    def __init__(self, embedder: Embedder, cache: EmbeddingCache, guard: Pipeline) -> None:
+    def __init__(self, embedder: Embedder, cache: EmbeddingCache) -> None:
         self._embedder = embedder
         self._cache = cache
-        self._guard = guard
 
     @property
     def id(self) -> str:
@@ -50,6 +50,8 @@ class CachedEmbedder:
 
     async def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> Vectors:
         """Embed ``texts``: what is known from the cache, each other text once."""
+        if len(texts) == 1:
+            return await self._embedder.embed(texts, kind=kind)
         known = await self._look_up(list(dict.fromkeys(texts)), kind)
         missing = [text for text, vector in known.items() if vector is None]
         if missing:
@@ -67,7 +69,7 @@ class CachedEmbedder:
         if not texts:
             return {}
         try:
-            found = await self._guard.call(self._cache.get_many, texts, kind=kind)
+            found = await self._cache.get_many(texts, kind=kind)
         except Exception as error:  # noqa: BLE001 - whatever it was, the embedder is there
             _log.debug("no embeddings from %s: %s", self._cache.name, error)
             return dict.fromkeys(texts)
@@ -75,6 +77,6 @@ class CachedEmbedder:
 
     async def _keep(self, vectors: dict[str, Vectors], kind: EmbedKind) -> None:
         try:
-            await self._guard.call(self._cache.put_many, vectors, kind=kind)
+            await self._cache.put_many(vectors, kind=kind)
         except Exception as error:  # noqa: BLE001 - writing the cache is best effort
             _log.debug("embeddings not kept in %s: %s", self._cache.name, error)

@@ -1,4 +1,4 @@
-"""The semantic cache: finds an earlier question that is the same in other words. Off unless somebody wires it in.
+"""The semantic cache: finds an earlier question that is the same in other words. Off by default (``semantic_cache``).
 
 It holds no answers. It gives the key under which the answer cache keeps the answer to the earlier question, so that
 there is one place where answers expire, become stale, and are forgotten.
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from holdfast.core._options import number, whole
+from holdfast.core._options import number, text, whole
 from holdfast.errors import ConfigError
 from holdfast.rag.caching.sameness import Reading, difference, read
+from holdfast.state.typed import key_of
 
 if TYPE_CHECKING:
     from holdfast.llm.embedding import Vectors
+    from holdfast.rag.query import Query
 
 __all__ = ["DEFAULT_THRESHOLD", "Near", "SemanticIndex"]
 
@@ -56,13 +58,20 @@ class _Known:
 class SemanticIndex:
     """The questions that were answered lately, by their vectors. In this process's memory, for one event loop.
 
+    Questions meet only where everything else on which an answer depends is the same: the collection, the filters, the
+    number of passages, and the embedder.
+
     Args:
+        embedder_id: the vector space.
         dimension: numbers in a vector.
         threshold: the least cosine, above 0 and at most 1.
         max_entries: questions that are remembered, 1 or more; the one that was longest neither added nor found goes.
     """
 
-    def __init__(self, *, dimension: int, threshold: float = DEFAULT_THRESHOLD, max_entries: int = 5_000) -> None:
+    def __init__(
+        self, *, embedder_id: str, dimension: int, threshold: float = DEFAULT_THRESHOLD, max_entries: int = 5_000
+    ) -> None:
+        self._space = text("embedder_id", embedder_id)
         whole("dimension", dimension, least=1)
         if not 0 < number("threshold", threshold) <= 1:
             raise ConfigError("threshold", threshold, "must be above 0 and at most 1")
@@ -76,17 +85,17 @@ class SemanticIndex:
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, question: str, vector: Vectors, *, scope: str) -> Near | None:
-        """The nearest earlier question of the same scope that is the same question, if there is one.
+    def find(self, query: Query, vector: Vectors, *, top_k: int) -> Near | None:
+        """The nearest earlier question that is the same question, if there is one.
 
         Args:
             vector: the question's vector, of length 1.
-            scope: everything else on which the answer depends: collection, filters, number of passages, embedder,
-                user. Questions of different scopes never meet.
+            top_k: the number of passages that an answer would rest on.
         """
+        scope = self._scope(query, top_k)
         cosines = self._vectors[: len(self._owner)] @ vector
         close = np.flatnonzero(cosines >= self._threshold)
-        reading = read(question)
+        reading = read(query.question)
         tried = 0
         for row in close[np.argsort(-cosines[close])].tolist():
             owner = self._owner[row]
@@ -101,24 +110,20 @@ class SemanticIndex:
                 break
         return None
 
-    def add(self, question: str, vector: Vectors, *, scope: str, key: str) -> None:
-        """Remember that the answer to ``question`` is kept under ``key``."""
-        self.discard(scope=scope, key=key)
+    def add(self, query: Query, vector: Vectors, *, top_k: int, key: str) -> None:
+        """Remember that the answer to this question is kept under ``key``."""
+        owner = self._scope(query, top_k), key
+        self._remove(owner)
         if len(self._known) >= self._max:
-            oldest = next(iter(self._known))
-            self.discard(scope=oldest[0], key=oldest[1])
+            self._remove(next(iter(self._known)))
         row = self._free.pop() if self._free else self._grown()
         self._vectors[row] = vector
-        self._owner[row] = scope, key
-        self._known[scope, key] = _Known(row, question, read(question))
+        self._owner[row] = owner
+        self._known[owner] = _Known(row, query.question, read(query.question))
 
-    def discard(self, *, scope: str, key: str) -> None:
+    def discard(self, query: Query, *, top_k: int, key: str) -> None:
         """Forget the question whose answer was kept under ``key``: it is not there any more."""
-        known = self._known.pop((scope, key), None)
-        if known is not None:
-            self._vectors[known.row] = 0
-            self._owner[known.row] = None
-            self._free.append(known.row)
+        self._remove((self._scope(query, top_k), key))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -126,6 +131,16 @@ class SemanticIndex:
         self._owner.clear()
         self._free.clear()
         self._vectors = self._vectors[:0].copy()
+
+    def _scope(self, query: Query, top_k: int) -> str:
+        return key_of(query.collection, sorted(query.filters.items()), top_k, self._space)
+
+    def _remove(self, owner: tuple[str, str]) -> None:
+        known = self._known.pop(owner, None)
+        if known is not None:
+            self._vectors[known.row] = 0
+            self._owner[known.row] = None
+            self._free.append(known.row)
 
     def _grown(self) -> int:
         """A row more; the array doubles, so that most additions copy nothing."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from holdfast.errors import CircuitOpenError, StateUnavailableError
+from holdfast.errors import StateUnavailableError
 from holdfast.llm.messages import Usage
 from holdfast.rag.cache import AnswerCache, CachedAnswer
 from holdfast.rag.caching.answers import BackedAnswerCache
@@ -18,14 +18,13 @@ from holdfast.rag.query import Query
 from holdfast.rag.search import Found
 from holdfast.rag.types import Answer, Chunk, Citation, Hit, Mime, Reason, Source, Span, StoredChunk, Tier
 from holdfast.state.embeddings import EmbeddingCache
-from holdfast.state.guard import cache_guard
 from holdfast.state.memory import MemoryCache
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.embedder_conformance import check_embedder
 from holdfast.testing.embedders import HashEmbedder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from holdfast.llm.embedding import EmbedKind, Vectors
 
@@ -74,7 +73,17 @@ async def test_answers_come_back_whole() -> None:
     await cache.put("k", ENTRY)
     assert await cache.get("k") == ENTRY
     assert await cache.get("other") is None
-    assert (cache.name, cache.unreadable) == ("cache:memory", 0)
+    assert (cache.name, cache.unreadable, cache.alone) == ("cache:memory", 0, False)
+
+
+async def test_an_answer_can_be_dropped_or_replaced() -> None:
+    """A later answer takes the place of an earlier one, and one that is dropped is gone."""
+    cache = BackedAnswerCache(MemoryCache(clock=FakeClock()))
+    await cache.put("k", ENTRY)
+    await cache.put("k", replace(ENTRY, generation=8))
+    assert await cache.get("k") == replace(ENTRY, generation=8)
+    await cache.drop("k")
+    assert await cache.get("k") is None
 
 
 async def test_an_answer_of_a_deleted_document_is_gone() -> None:
@@ -175,21 +184,17 @@ class Counting(HashEmbedder):
 class Down(MemoryCache):
     """A cache that cannot be reached."""
 
-    calls = 0
-
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
-        self.calls += 1
         raise StateUnavailableError("down")
 
-    async def set(self, key: str, value: bytes, **how: Any) -> None:
-        self.calls += 1
+    async def set_many(self, values: Mapping[str, bytes], *, ttl: float, tags: Collection[str] = ()) -> None:
         raise StateUnavailableError("down")
 
 
 def remembering(backend: MemoryCache) -> tuple[CachedEmbedder, Counting]:
     inner = Counting()
     cache = EmbeddingCache(backend, embedder_id=inner.id, dimension=inner.dimension)
-    return CachedEmbedder(inner, cache, cache_guard("cache:memory", clock=FakeClock())), inner
+    return CachedEmbedder(inner, cache), inner
 
 
 async def test_the_cached_embedder_keeps_the_contract() -> None:
@@ -207,20 +212,25 @@ async def test_each_text_is_embedded_once() -> None:
     assert (again[0] == first[1]).all()
     assert (again[2] == first[0]).all()
     assert (first[0] == first[2]).all()
-    await embedder.embed(["a"], kind="query")
-    assert inner.asked[2:] == [["a"]]
+    await embedder.embed(["a", "b"], kind="query")
+    assert inner.asked[2:] == [["a", "b"]]
     await embedder.close()
     assert inner.closed
     assert (embedder.id, embedder.name, embedder.dimension) == (inner.id, inner.name, 64)
 
 
-async def test_a_cache_that_is_down_is_left_alone() -> None:
-    """Embedding works while the cache is down; after ten failures it is not asked any more."""
-    backend = Down(clock=FakeClock())
-    embedder, inner = remembering(backend)
-    for number in range(20):
-        assert (await embedder.embed([str(number)])).shape == (1, 64)
-    assert backend.calls == 10
-    assert len(inner.asked) == 20
-    with pytest.raises(CircuitOpenError):
-        await embedder._guard.call(backend.get_many, ["k"])
+async def test_a_single_text_always_asks_the_embedder() -> None:
+    """Who embeds one text wants to know whether the embedder works: that is not answered from the cache."""
+    embedder, inner = remembering(MemoryCache(clock=FakeClock()))
+    await embedder.embed(["warm up", "b"])
+    await embedder.embed(["warm up"])
+    assert inner.asked == [["warm up", "b"], ["warm up"]]
+
+
+async def test_a_cache_that_is_down_knows_nothing() -> None:
+    """Embedding works while the cache is down."""
+    embedder, inner = remembering(Down(clock=FakeClock()))
+    for number in range(3):
+        assert (await embedder.embed([str(number), "same"])).shape == (2, 64)
+    assert len(inner.asked) == 3
+    assert (await embedder.embed([])).shape == (0, 64)

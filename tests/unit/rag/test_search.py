@@ -1,0 +1,156 @@
+"""The searcher and the caches before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from holdfast.errors import StateUnavailableError
+from holdfast.rag.caching.searches import SearchCache
+from holdfast.rag.query import Query
+from holdfast.rag.search import Embedded, Searcher
+from holdfast.rag.types import Reason
+from holdfast.state.embeddings import EmbeddingCache
+from holdfast.state.memory import MemoryCache
+from holdfast.telemetry.events import CacheLookup, StageFailed
+
+if TYPE_CHECKING:
+    from tests.unit.rag.conftest import MakeEngine, Parts
+
+QUERY = Query(question="Within how many days of delivery can most products be sent back?")
+
+
+class Broken(MemoryCache):
+    """A cache whose every call raises."""
+
+    async def get_many(self, keys: Any) -> list[bytes | None]:
+        raise StateUnavailableError("down")
+
+    async def set_many(self, values: Any, **how: Any) -> None:
+        raise StateUnavailableError("down")
+
+
+async def ready(make_engine: MakeEngine, *, backend: MemoryCache | None = None, **options: Any) -> tuple[Parts, Any]:
+    """An engine with documents, and its searcher with caches on ``backend``."""
+    parts = make_engine(**options)
+    await parts.engine.open()
+    await parts.engine.ingestor.ingest_paths([parts.documents])
+    searcher: Any = parts.engine._searcher
+    if backend is not None:
+        embedder = parts.embedder
+        searcher = Searcher(
+            store=parts.store,
+            embedder=embedder,
+            guards=parts.engine._guards,
+            clock=parts.clock,
+            narrator=parts.engine._narrator,
+            vectors=embedder and EmbeddingCache(backend, embedder_id=embedder.id, dimension=embedder.dimension),
+            results=SearchCache(backend),
+        )
+    for part in (parts.embedder, parts.store):
+        if part is not None:
+            part.calls = 0
+    parts.recorder.clear()
+    return parts, searcher
+
+
+def lookups(parts: Parts) -> list[tuple[str, bool]]:
+    return [(event.cache, event.hit) for event in parts.recorder.of(CacheLookup)]
+
+
+async def test_embedding_and_searching_apart_is_the_same(make_engine: MakeEngine) -> None:
+    """A search with a vector that was made before finds what a search that embeds by itself does."""
+    parts, searcher = await ready(make_engine)
+    whole = await searcher.search(QUERY, k=3)
+    embedded = await searcher.embedded(QUERY)
+    apart = await searcher.search(QUERY, k=3, embedded=embedded)
+    assert [hit.stored.chunk.id for hit in apart.hits] == [hit.stored.chunk.id for hit in whole.hits]
+    assert (apart.query_vector == embedded.vector).all()
+    assert set(apart.timings_ms) == set(whole.timings_ms) == {"embed", "search"}
+    assert parts.embedder.calls == 2
+
+
+async def test_without_an_embedder_there_is_no_vector(make_engine: MakeEngine) -> None:
+    """Where words are searched by choice, nothing is embedded and nothing is missing."""
+    _, searcher = await ready(make_engine, embedder=None, backend=MemoryCache())
+    assert await searcher.embedded(QUERY) == Embedded()
+    found = await searcher.search(QUERY, k=3)
+    assert (found.reasons, set(found.timings_ms)) == ((), {"search"})
+
+
+async def test_a_known_question_needs_no_embedder(make_engine: MakeEngine) -> None:
+    """The vector of a question that was embedded before is there, though the embedder is down."""
+    parts, searcher = await ready(make_engine, backend=MemoryCache())
+    first = await searcher.embedded(QUERY)
+    parts.embedder.error = ConnectionError("down")
+    again = await searcher.embedded(QUERY)
+    assert (first.vector == again.vector).all()
+    assert (first.remembered, again.remembered, again.reasons) == (False, True, ())
+    assert lookups(parts) == [("embedding", False), ("embedding", True)]
+    other = await searcher.embedded(Query(question="Another one?"))
+    assert (other.vector, other.reasons) == (None, (Reason.EMBEDDER_UNAVAILABLE,))
+
+
+@pytest.mark.parametrize("spoilt", [np.nan, 0.0, 2.0], ids=["not a number", "no direction", "too long"])
+async def test_what_is_no_vector_is_a_failure(make_engine: MakeEngine, spoilt: float) -> None:
+    """A vector that is not of length 1 counts as a failed embedder, for its breaker too, and is not kept."""
+    parts, searcher = await ready(make_engine, backend=MemoryCache())
+
+    async def embed(texts: Any, **_: Any) -> Any:
+        return np.full((1, 256), spoilt, np.float32)
+
+    parts.embedder.embed = embed
+    found = await searcher.search(QUERY, k=3)
+    assert found.reasons == (Reason.EMBEDDER_UNAVAILABLE,)
+    assert found.hits
+    (failure,) = parts.recorder.of(StageFailed)
+    assert "no unit vector of 256 numbers" in failure.error
+    for _ in range(5):
+        await searcher.embedded(QUERY)
+    assert parts.engine._guards.query_embedder.snapshot().breaker.state == "open"  # type: ignore[union-attr]
+    del parts.embedder.embed
+    parts.clock.advance(60)
+    assert not (await searcher.embedded(QUERY)).remembered
+
+
+async def test_a_known_result_needs_nothing(make_engine: MakeEngine) -> None:
+    """What was found in these documents is found again with embedder and store down, and says where it is from."""
+    parts, searcher = await ready(make_engine, backend=MemoryCache())
+    first = await searcher.search(QUERY, k=3, generation=1)
+    parts.embedder.error = parts.store.error = ConnectionError("down")
+    again = await searcher.search(QUERY, k=3, generation=1)
+    assert [hit.stored.chunk.id for hit in again.hits] == [hit.stored.chunk.id for hit in first.hits]
+    assert (first.remembered, again.remembered, again.reasons) == (False, True, ())
+    assert set(again.timings_ms) == {"search"}
+    with_vector = await searcher.search(QUERY, k=3, generation=1, embedded=Embedded(ms=2.5))
+    assert with_vector.timings_ms["embed"] == 2.5
+    assert lookups(parts) == [("search", False), ("embedding", False), ("search", True), ("search", True)]
+
+
+async def test_without_a_generation_no_result_is_looked_for(make_engine: MakeEngine) -> None:
+    """Who does not say what the documents are like gets a new search, and nothing of it is kept."""
+    parts, searcher = await ready(make_engine, backend=MemoryCache())
+    for generation in (None, 1, 2):
+        assert not (await searcher.search(QUERY, k=3, generation=generation)).remembered
+    assert [lookup for lookup in lookups(parts) if lookup[0] == "search"] == [("search", False)] * 2
+
+
+async def test_a_poor_result_is_not_kept(make_engine: MakeEngine) -> None:
+    """A search that went by words because the embedder was down is made anew when it is back."""
+    parts, searcher = await ready(make_engine, backend=MemoryCache())
+    parts.embedder.error = ConnectionError("down")
+    assert (await searcher.search(QUERY, k=3, generation=1)).reasons
+    parts.embedder.error = None
+    found = await searcher.search(QUERY, k=3, generation=1)
+    assert (found.remembered, found.reasons) == (False, ())
+
+
+async def test_broken_caches_are_told_and_no_failure(make_engine: MakeEngine) -> None:
+    """With every call of the caches raising, a search is as good as ever, and operators hear of it."""
+    parts, searcher = await ready(make_engine, backend=Broken())
+    found = await searcher.search(QUERY, k=3, generation=1)
+    assert (found.reasons, bool(found.hits)) == ((), True)
+    codes = [event.reason_code for event in parts.recorder.of(StageFailed)]
+    assert codes == [Reason.CACHE_UNAVAILABLE] * 4
