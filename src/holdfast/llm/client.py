@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.core.clock import SYSTEM_CLOCK
 from holdfast.llm.exchange import Exchange
+from holdfast.llm.probing import probe
 from holdfast.llm.question import ChatQuestion, EmbeddingQuestion, RawQuestion, check_protocol
 from holdfast.llm.routing.network import Network
 from holdfast.llm.streams.chat_stream import ChatStream
@@ -198,6 +199,21 @@ class ModelClient:
             return await relayed_stream(ChatStream(exchange))
         opened, reply = await self._whole(exchange)
         return relayed_reply(opened.attempt, reply, exchange)
+
+    async def probe(self, route: ModelRoute | EmbeddingRoute, target: Target) -> bool:
+        """Ask a target that is left alone something small, and close its breaker when it works.
+
+        Args:
+            route: tells what to ask: for a word, or for a vector.
+            target: whom to ask.
+
+        Returns:
+            whether it can be asked again now; False also where it is not asked because it said itself when it is back.
+
+        Raises:
+            ProviderError, AttemptTimeoutError, ConnectionError: it does not work yet.
+        """
+        return await probe(self.network, route, target)
 
     def snapshot(self) -> tuple[LinkSnapshot, ...]:
         """Every target that was asked so far, with each of its keys, as it is now."""

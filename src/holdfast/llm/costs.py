@@ -44,6 +44,8 @@ class Cause(StrEnum):
     """The rest of a stream that broke."""
     WASTED = "wasted"
     """Whatever it was made for, its answer was paid and not used: a hedge that lost, or a stream that was left."""
+    PROBE = "probe"
+    """A look whether a target that is left alone works again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,33 +5,39 @@ something to fall back on:
 
     cache down      nothing is noticed
     embedder down   the search goes by words
-    search down     the last good answer to this question, then a polite sentence
-    model down      the sentences that answer best, word for word
+    search down     the last good answer to this question, a frequent question, then a polite sentence
+    model down      another provider's, a cheaper one, the last good answer, the sentences that answer best
     answerer down   the best passages themselves
+
+The service as a whole is at a tier, which says where the walk of a question begins; it climbs back by itself.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from holdfast.core.bulkhead import Bulkhead
 from holdfast.core.deadline import deadline_scope
 from holdfast.core.events import correlation_scope
-from holdfast.errors import NotFoundError, RetriesExhaustedError, StoreError
+from holdfast.errors import RetriesExhaustedError, StoreError
+from holdfast.rag.admission import Line
+from holdfast.rag.caching.flights import Flights
 from holdfast.rag.health import Health, check_all
 from holdfast.rag.inquiry import Inquiry
 from holdfast.rag.narrator import Narrator
 from holdfast.rag.query import Query
+from holdfast.rag.questions import Questions, rounded
 from holdfast.rag.recall import Recall
 from holdfast.rag.search import Searcher
+from holdfast.rag.standins import StandIns
+from holdfast.rag.tiers.wiring import service_tier
 from holdfast.rag.types import Answer, Reason, SearchResult, Tier
-from holdfast.rag.writer import Writer
+from holdfast.rag.writer import Author, Writer
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from holdfast.core.clock import Clock
     from holdfast.core.events import Events
@@ -39,22 +45,23 @@ if TYPE_CHECKING:
     from holdfast.core.ports import Blocking
     from holdfast.llm.embedding import Embedder
     from holdfast.rag.answering.base import Answerer
-    from holdfast.rag.cache import AnswerCache
+    from holdfast.rag.caching.caches import Caches
+    from holdfast.rag.conversations.conversations import Conversations
+    from holdfast.rag.faq.matching import Faq
     from holdfast.rag.guards import Guards
     from holdfast.rag.ingest import Ingestor
+    from holdfast.rag.injection.switchboard import Injections
     from holdfast.rag.models import Models
+    from holdfast.rag.records.records import Records
     from holdfast.rag.settings import Settings
     from holdfast.rag.store.base import Store
     from holdfast.rag.store.jobs import JobStore
+    from holdfast.rag.tiers.levels import Levels
 
 __all__ = ["Engine"]
 
 _PER_THREAD = 2
 _PER_THREAD_WITH_A_MODEL = 16
-_MOST_WAITING = 500
-_LONGEST_WAIT_SECONDS = 10.0
-_CALLERS_OWN = frozenset({Reason.DEADLINE_EXCEEDED, Reason.STORE_EMPTY})
-"""Reasons that lie in the question (a short deadline, a collection that holds nothing), not in the service."""
 
 
 class Engine:
@@ -65,9 +72,15 @@ class Engine:
     Args:
         settings: defaults for every question, and the times that cached answers live.
         embedder: None to search by words only, by choice.
-        cache: None to keep no answers.
-        fallback: who answers when ``answerer`` cannot; None: the passages themselves do.
-        models: the models behind ``answerer`` and ``embedder``, closed with the engine; None where both are local.
+        answerer: quotes what was found: the only one who answers where no model writes, and who stands in for them.
+        caches: what is remembered, closed with the engine; an empty one to remember nothing.
+        conversations: what was said before; None: a question stands alone.
+        records: conversations, API keys and feedback, opened and closed with the engine.
+        authors: the models that write, the best first; empty where none is configured.
+        models: the models behind ``authors`` and ``embedder``, closed with the engine; None where all is local.
+        faq: frequent questions with their answers; None where there are none.
+        levels: what each tier does.
+        injections: the switchboard of faults on purpose, where the parts were built to heed it.
     """
 
     def __init__(
@@ -78,20 +91,28 @@ class Engine:
         jobs: JobStore,
         embedder: Embedder | None,
         answerer: Answerer,
-        cache: AnswerCache | None,
+        caches: Caches,
         ingestor: Ingestor,
         guards: Guards,
+        records: Records,
         blocking: Blocking,
         clock: Clock,
         rng: random.Random,
         events: Events,
-        fallback: Answerer | None = None,
+        authors: Sequence[Author] = (),
+        faq: Faq | None = None,
+        levels: Levels | None = None,
         models: Models | None = None,
+        conversations: Conversations | None = None,
+        injections: Injections | None = None,
     ) -> None:
         self.settings = settings
+        self.injections = injections
         self.store = store
         self.jobs = jobs
         self.ingestor = ingestor
+        self.records = records
+        self.conversations = conversations
         self.blocking = blocking
         self.clock = clock
         self.events = events
@@ -100,44 +121,73 @@ class Engine:
         self._guards = guards
         self._rng = rng
         self._narrator = Narrator(events, clock)
-        self._searcher = Searcher(store=store, embedder=embedder, guards=guards, clock=clock, narrator=self._narrator)
+        self._caches = caches
+        self._searcher = Searcher(
+            store=store,
+            embedder=embedder,
+            guards=guards,
+            clock=clock,
+            narrator=self._narrator,
+            vectors=caches.vectors,
+            results=caches.results,
+        )
         self._recall = Recall(
-            cache=cache,
+            cache=caches.answers,
             store=store,
             guards=guards,
             clock=clock,
             narrator=self._narrator,
             ttl=settings.cache_ttl,
             stale_ttl=settings.stale_ttl,
+            semantic=caches.semantic,
         )
-        self._inquiry = Inquiry(
+        self.tiers = service_tier(
+            store=store,
+            embedder=embedder,
+            models=models,
+            answerer=answerer,
+            guards=guards,
+            records=records,
+            something_to_say=lambda: (caches.answers is not None and settings.stale_ttl > 0) or bool(faq),
+            clock=clock,
+            rng=rng,
+            narrator=self._narrator,
+            levels=levels,
+        )
+        inquiry = Inquiry(
             settings=settings,
             store=store.name,
             recall=self._recall,
             searcher=self._searcher,
-            writer=Writer(
-                answerer=answerer,
-                guard=guards.model,
-                fallback=fallback,
-                fallback_guard=guards.answerer,
+            writer=Writer(authors or [_quoting(answerer, guards)], narrator=self._narrator),
+            standins=StandIns(
+                quoting=answerer,
+                quoting_guard=guards.answerer,
+                faq=faq,
+                contact=settings.support_contact,
                 narrator=self._narrator,
             ),
+            tiers=self.tiers,
             narrator=self._narrator,
             clock=clock,
         )
-        # Work beyond what the machine does in a request's time would only make everybody late: it waits in a short
-        # line, in front of the dependencies' timeouts, and is refused when the line is full. A question that waits for
-        # a model keeps no thread busy.
-        waits_for_a_model = models is not None and models.answers is not None
-        self._bulkhead = Bulkhead(
-            max_concurrent=(_PER_THREAD_WITH_A_MODEL if waits_for_a_model else _PER_THREAD) * settings.max_workers,
-            max_waiting=_MOST_WAITING,
-            max_wait=_LONGEST_WAIT_SECONDS,
+        # A question that waits for a model keeps no thread busy.
+        self.line = Line(
+            max_concurrent=(_PER_THREAD_WITH_A_MODEL if authors else _PER_THREAD) * settings.max_workers,
+            max_size=settings.queue_size,
             clock=clock,
             events=events,
-            name="engine",
         )
-        self._tier = Tier.FULL
+        self._questions = Questions(
+            settings=settings,
+            line=self.line,
+            flights=Flights(clock=clock, events=events),
+            conversations=conversations,
+            inquiry=inquiry,
+            tiers=self.tiers,
+            narrator=self._narrator,
+            clock=clock,
+        )
         self._opened = False
 
     async def open(self, *, create: bool = True) -> None:
@@ -155,16 +205,23 @@ class Engine:
             await self.store.open()
         else:
             await self.store.ping()
+        await self.records.open()
         if self._embedder is not None and not self._embeds_remotely:  # a call to a provider costs money
             try:
                 await self._embedder.embed(["warm up"], kind="query")
             except Exception as error:  # noqa: BLE001 - told as an event; each question will try again
                 self._narrator.stage_failed("embed", self._embedder.name, Reason.EMBEDDER_UNAVAILABLE, error)
+        self.tiers.open()
         self._opened = True
 
     async def close(self) -> None:
-        """Release the store, the embedder and the threads. Idempotent."""
+        """Release the store, the caches, the embedder and the threads. Idempotent."""
         self._opened = False
+        await self._caches.close()
+        await self.tiers.close()
+        if self.conversations is not None:
+            await self.conversations.close()
+        await self.records.close()
         await self.store.close()
         if self._embedder is not None:
             await self._embedder.close()
@@ -175,7 +232,12 @@ class Engine:
     def guards(self) -> Mapping[str, Pipeline]:
         """The pipelines on the path of a question, by the dependency's name; those of the models' links included."""
         links = {} if self._models is None else self._models.guards()
-        return {**self._guards.by_name(), **links}
+        return {**self._guards.by_name(), self.records.name: self.records.guard, **links}
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """What turns text into vectors, without a cache before it; None: the search goes by words."""
+        return self._embedder
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -183,7 +245,9 @@ class Engine:
         return () if self._models is None else self._models.client.routes.warnings
 
     async def delete_document(self, document_id: str, *, collection: str = "default") -> bool:
-        """Remove a document and everything made of it, remembered answers that cite it included.
+        """Remove a document and everything made of it; what was handed in before does not bring it back.
+
+        That includes remembered answers that cite it, its place in open jobs, and what was kept of failed tries.
 
         Returns:
             False when it was not there.
@@ -191,8 +255,28 @@ class Engine:
         Raises:
             StoreError, RetriesExhaustedError: it could not be removed.
         """
+        dropped = await self.ingestor.forget(document_id, collection=collection)
         removed = await self._guards.bulk_store.call(self.store.delete, document_id, collection=collection)
         await self._recall.forget(document_id)
+        return removed or dropped
+
+    async def delete_conversation(self, conversation_id: str) -> bool:
+        """Remove a conversation, what was said of its answers, and what of it waits in this process to be kept.
+
+        Returns:
+            False when it was not there.
+
+        Raises:
+            InvalidInputError: this cannot be a conversation's id.
+            StoreError, RetriesExhaustedError, RejectedError: it could not be removed.
+        """
+        try:
+            await self.records.forget_feedback_on(conversation_id)
+        finally:  # what this process holds of it goes in any case
+            if self.conversations is not None:
+                removed = await self.conversations.delete(conversation_id)
+            else:
+                removed = await self.records.call(self.records.conversations.delete, conversation_id)
         return removed
 
     async def ask(self, query: Query | str) -> Answer:
@@ -202,12 +286,11 @@ class Engine:
 
         Raises:
             InvalidInputError: the question is empty, too long, or holds control characters.
-            NotFoundError: the conversation that was named does not exist.
             RejectedError: too many questions are under way.
             DeadlineExceededError: the time allowed was used up while waiting for other questions.
         """
         answer: Answer | None = None
-        async with aclosing(self._items(query, streamed=False)) as items:
+        async with aclosing(self._questions.answer(self._named(query), streamed=False)) as items:
             async for item in items:
                 answer = item if isinstance(item, Answer) else answer
         if answer is None:
@@ -221,10 +304,10 @@ class Engine:
         connection.
 
         Raises:
-            InvalidInputError, NotFoundError, RejectedError, DeadlineExceededError: as for :meth:`ask`, before the first
+            InvalidInputError, RejectedError, DeadlineExceededError: as for :meth:`ask`, before the first
                 piece.
         """
-        return self._items(query, streamed=True)
+        return self._questions.answer(self._named(query), streamed=True)
 
     async def search(self, query: Query | str) -> SearchResult:
         """The passages that fit a question best, without an answer.
@@ -236,8 +319,8 @@ class Engine:
         """
         query = self._named(query)
         started = self.clock.now_ns()
-        with correlation_scope(query.request_id), deadline_scope(self._seconds_for(query), clock=self.clock):
-            async with self._bulkhead.admit():
+        with correlation_scope(query.request_id), deadline_scope(self._questions.seconds_for(query), clock=self.clock):
+            async with self.line.turn(query):
                 try:
                     found = await self._searcher.search(query, k=self._top_k(query))
                 except RetriesExhaustedError as error:
@@ -250,7 +333,7 @@ class Engine:
             tier=Tier.DEGRADED if found.reasons else Tier.FULL,
             reasons=found.reasons,
             request_id=query.request_id,
-            timings_ms=_rounded(timings),
+            timings_ms=rounded(timings),
         )
 
     async def health(self) -> Health:
@@ -261,60 +344,14 @@ class Engine:
             ask_embedder=not self._embeds_remotely,
             guards=self._guards,
             links=() if self._models is None else self._models.links(),
+            records=self.records,
+            memory=None if self.conversations is None else self.conversations.snapshot(),
             clock=self.clock,
         )
         if not self._opened:
             return Health(status="unavailable", tier=Tier.OFFLINE, checks=checks)
         healthy = all(check.status == "ok" for check in checks.values())
-        return Health(status="ok" if healthy else "degraded", tier=self._tier, checks=checks)
-
-    # -- the path of one question ------------------------------------------------------------------------------------
-
-    async def _items(self, query: Query | str, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
-        """The one path of ``ask`` and ``stream``.
-
-        The scopes are set around each step and not around the whole: between two steps the context is the caller's.
-        """
-        query = self._named(query)
-        _refuse_conversation(query)
-        until_ns = self.clock.now_ns() + round(self._seconds_for(query) * 1e9)
-        steps = self._steps(query, streamed=streamed)
-        try:
-            while True:
-                with self._scope(query, until_ns):
-                    item = await anext(steps, None)
-                if item is None:
-                    return
-                yield item
-        finally:
-            with self._scope(query, until_ns):
-                await steps.aclose()
-
-    def _scope(self, query: Query, until_ns: int) -> ExitStack:
-        scopes = ExitStack()
-        scopes.enter_context(correlation_scope(query.request_id))
-        left = max(0, until_ns - self.clock.now_ns()) / 1e9
-        scopes.enter_context(deadline_scope(left, clock=self.clock))
-        return scopes
-
-    async def _steps(self, query: Query, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
-        started = self.clock.now_ns()
-        answer: Answer | None = None
-        async with self._bulkhead.admit():
-            self._narrator.received(query)
-            async with aclosing(self._inquiry.answer(query, streamed=streamed)) as items:
-                async for item in items:
-                    if isinstance(item, Answer):
-                        answer = item
-                    else:
-                        yield item
-        if answer is None:
-            raise AssertionError("the last item is the answer")
-        total_ns = self.clock.now_ns() - started
-        timings = {**answer.timings_ms, "total": total_ns / 1e6}
-        answer = replace(answer, request_id=query.request_id, timings_ms=_rounded(timings))
-        self._finish(answer, total_ns / 1e9)
-        yield answer
+        return Health(status="ok" if healthy else "degraded", tier=self.tiers.tier, checks=checks)
 
     # -- small things ------------------------------------------------------------------------------------------------
 
@@ -330,31 +367,13 @@ class Engine:
     def _top_k(self, query: Query) -> int:
         return query.top_k if query.top_k is not None else self.settings.top_k
 
-    def _seconds_for(self, query: Query) -> float:
-        return query.deadline_seconds if query.deadline_seconds is not None else self.settings.request_timeout
 
-    def _finish(self, answer: Answer, seconds: float) -> None:
-        if answer.tier is not self._tier and not _CALLERS_OWN.intersection(answer.reasons):
-            self._narrator.tier_changed(self._tier, answer.tier, answer.reasons)
-            self._tier = answer.tier
-        self._narrator.returned(answer, _status(answer), seconds)
-
-
-def _refuse_conversation(query: Query) -> None:
-    if query.conversation_id is not None:
-        raise NotFoundError(
-            "conversation_id",
-            "There is no conversation with this id: leave conversation_id out to ask a single question.",
-        )
-
-
-def _status(answer: Answer) -> str:
-    if answer.tier is Tier.OFFLINE:
-        return "failed"
-    if answer.degraded:
-        return "degraded"
-    return "ok" if answer.answered else "unanswered"
-
-
-def _rounded(timings: Mapping[str, float]) -> dict[str, float]:
-    return {stage: round(ms, 3) for stage, ms in timings.items()}
+def _quoting(answerer: Answerer, guards: Guards) -> Author:
+    """Who writes where no model does: at every tier at which anything is searched."""
+    return Author(
+        best=Tier.FULL,
+        tiers=frozenset({Tier.FULL, Tier.DEGRADED, Tier.MINIMAL}),
+        answerer=answerer,
+        guard=guards.answerer,
+        failure=Reason.ANSWERER_UNAVAILABLE,
+    )

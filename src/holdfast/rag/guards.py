@@ -2,8 +2,8 @@
 
 The presets follow from what a dependency costs and what stands behind it: the cache is optional, so it gets one short
 try; the query's embedding has lexical search behind it, so it gets a short budget; the store has nothing behind it but
-old answers, so it gets retries. An open breaker lets a probe through after 15 s, so that no outage outlives its cause
-by more than that.
+old answers, so it gets retries. How long an open breaker waits matters only where nobody looks after it: the prober of
+:mod:`holdfast.rag.tiers.prober` asks what is ill every five seconds, and lets its breaker try when it answers.
 
 Providers have pipelines of their own around every call, in ``holdfast.llm``, which fail over, retry and break; what
 stands around them here only bounds the time.
@@ -14,9 +14,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.core.breaker import CircuitBreaker
+from holdfast.core.breaker_options import VECTOR_STORE
+from holdfast.core.faults import FaultKind
 from holdfast.core.pipeline import Pipeline
 from holdfast.core.retry import Retry
 from holdfast.core.timeout import Timeout
+from holdfast.state.guard import cache_guard
 
 if TYPE_CHECKING:
     import random
@@ -57,7 +60,7 @@ class Guards:
         def guard(name: str, *policies: Retry | CircuitBreaker | Timeout) -> Pipeline:
             return Pipeline(*policies, name=name, clock=clock, rng=rng, events=events)
 
-        self.cache = guard(cache, CircuitBreaker(failure_threshold=10, recovery_timeout=10.0), Timeout(seconds=0.2))
+        self.cache = cache_guard(cache, clock=clock, rng=rng, events=events)
         self.query_embedder = (
             guard(embedder, Timeout(seconds=_REMOTE_EMBEDDING_SECONDS))
             if remote_embedder
@@ -70,8 +73,9 @@ class Guards:
         )
         self.store = guard(
             store,
-            Retry(max_retries=2, initial_delay=0.05, max_delay=0.5),
-            CircuitBreaker(failure_threshold=5, recovery_timeout=15.0),
+            # What took two seconds once takes as long again: an old answer now is worth more than a new one then.
+            Retry(max_retries=2, initial_delay=0.05, max_delay=0.5, limits={FaultKind.TIMEOUT: 0}),
+            CircuitBreaker(VECTOR_STORE),
             Timeout(seconds=2.0),
         )
         self.answerer = guard(

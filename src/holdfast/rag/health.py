@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from holdfast.core.clock import Clock
     from holdfast.llm.embedding import Embedder
     from holdfast.llm.routing.link import LinkSnapshot
+    from holdfast.rag.conversations.conversations import MemorySnapshot
     from holdfast.rag.guards import Guards
+    from holdfast.rag.records.records import Records
     from holdfast.rag.store.base import Store
     from holdfast.rag.types import Tier
 
@@ -64,6 +66,8 @@ async def check_all(
     ask_embedder: bool,
     guards: Guards,
     links: Sequence[LinkSnapshot],
+    records: Records,
+    memory: MemorySnapshot | None,
     clock: Clock,
 ) -> dict[str, Check]:
     """Ask the store and the embedder now, past their breakers; for the rest, look at the breakers.
@@ -71,6 +75,7 @@ async def check_all(
     Args:
         ask_embedder: False for one that is paid for: its links are looked at like those of every model.
         links: the models.
+        memory: what of conversations waits to be kept; None where nothing is remembered.
     """
     checks = {store.name: await _check_store(store, guards, clock)}
     if ask_embedder:
@@ -78,7 +83,19 @@ async def check_all(
     for guard in (guards.cache, guards.answerer):
         state = breaker_state(guard)
         checks[guard.name] = Check(status="degraded" if state == "open" else "ok", breaker=state)
+    checks[records.name] = await _check_records(records, memory, clock)
     return checks | {f"model:{link.name}": _check_link(link) for link in links}
+
+
+async def _check_records(records: Records, memory: MemorySnapshot | None, clock: Clock) -> Check:
+    started = clock.now_ns()
+    state = breaker_state(records.guard)
+    waiting = "" if memory is None or not memory.buffered else f"{memory.buffered:,} turns of conversations wait for it"
+    try:
+        await _in_time(clock).call(records.ping)
+    except Exception as error:  # noqa: BLE001 - a health check reports, whatever it is
+        return Check(status="degraded", detail="; ".join(filter(None, (str(error), waiting))), breaker=state)
+    return Check(status="ok", detail=waiting, latency_ms=(clock.now_ns() - started) / 1e6, breaker=state)
 
 
 def _check_link(link: LinkSnapshot) -> Check:

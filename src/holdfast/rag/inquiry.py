@@ -1,32 +1,38 @@
-"""The path of one question: from the cache or from the documents to a labelled answer."""
+"""The path of one question: a walk down the tiers, from the cache or from the documents to a labelled answer."""
 
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from holdfast.errors import DeadlineExceededError
 from holdfast.rag.answering.base import AnswerRequest, pieces_of
 from holdfast.rag.cache import cache_key
+from holdfast.rag.recall import Remembered
+from holdfast.rag.tiers.levels import worse
 from holdfast.rag.types import Answer, Reason, Source, Tier, Usage
-from holdfast.rag.wording import empty_store_answer, late_answer, notice, offline_answer
+from holdfast.rag.wording import notice
+from holdfast.rag.writer import WritingFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Iterator, Sequence
 
     from holdfast.core.clock import Clock
+    from holdfast.rag.conversations.conversations import Asked
     from holdfast.rag.narrator import Narrator
     from holdfast.rag.query import Query
-    from holdfast.rag.recall import Recall, Remembered
-    from holdfast.rag.search import Found, Searcher
+    from holdfast.rag.recall import Recall
+    from holdfast.rag.search import Embedded, Found, Searcher
     from holdfast.rag.settings import Settings
+    from holdfast.rag.standins import StandIns
+    from holdfast.rag.tiers.levels import Level
+    from holdfast.rag.tiers.service import ServiceTier
+    from holdfast.rag.types import Hit
     from holdfast.rag.writer import Writer, Written
 
 __all__ = ["Inquiry"]
-
-_RETRY_HINT_SECONDS = 15.0
-"""What an offline answer promises: an open breaker lets a probe through after this long."""
 
 
 class Inquiry:
@@ -35,6 +41,8 @@ class Inquiry:
     Args:
         store: the store's name.
         recall, searcher, writer: the stages.
+        standins: what is said when one of them fails.
+        tiers: where the walk begins; learns how the stages went.
     """
 
     def __init__(
@@ -45,6 +53,8 @@ class Inquiry:
         recall: Recall,
         searcher: Searcher,
         writer: Writer,
+        standins: StandIns,
+        tiers: ServiceTier,
         narrator: Narrator,
         clock: Clock,
     ) -> None:
@@ -53,86 +63,145 @@ class Inquiry:
         self._recall = recall
         self._searcher = searcher
         self._writer = writer
+        self._standins = standins
+        self._tiers = tiers
         self._narrator = narrator
         self._clock = clock
 
-    async def answer(self, query: Query, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
-        """The answer to ``query``: its text piece by piece when it is ``streamed``, and the whole as the last item."""
+    async def answer(
+        self, query: Query, conversation: Asked | None = None, *, streamed: bool
+    ) -> AsyncGenerator[str | Answer, None]:
+        """The answer to ``query``: its text piece by piece when it is ``streamed``, and the whole as the last item.
+
+        Args:
+            query: the question.
+            conversation: what it means, where it belongs to a conversation.
+            streamed: whether to give out pieces.
+        """
+        if conversation is not None:
+            query = replace(query, question=conversation.question_to_search)
         top_k = query.top_k if query.top_k is not None else self._settings.top_k
-        key = cache_key(query, top_k=top_k)
-        started = self._clock.now_ns()
-        remembered = await self._recall.look_up(key)
-        timings = {"cache": (self._clock.now_ns() - started) / 1e6}
-        found = await self._found(query, top_k, remembered, timings)
+        asked = _Walk(
+            query=query,
+            conversation=conversation,
+            level=self._tiers.level_for(query),
+            key=cache_key(query, top_k=top_k),
+            top_k=top_k,
+        )
+        found = await self._found(asked)
         if isinstance(found, Answer):
-            for piece in pieces_of(found.text) if streamed else ():
+            for piece in self._pieces(found, streamed=streamed):
                 yield piece
-            yield found
             return
-        async with aclosing(self._compose(query, found, timings, streamed=streamed)) as items:
+        async with aclosing(self._compose(asked, found, streamed=streamed)) as items:
             async for item in items:
-                if isinstance(item, Answer) and item.answered and not item.degraded and not item.reasons:
-                    await self._recall.keep(key, item, remembered.generation)
+                if isinstance(item, Answer) and _worth_keeping(item, asked):
+                    await self._recall.keep(asked.key, item, asked.remembered.generation)
+                    self._recall.keep_similar(asked.key, query, found.query_vector, top_k=top_k)
                 yield item
 
-    async def _found(
-        self, query: Query, top_k: int, remembered: Remembered, timings: dict[str, float]
-    ) -> Found | Answer:
+    def _pieces(self, answer: Answer, *, streamed: bool) -> Iterator[str | Answer]:
+        if streamed:
+            yield from pieces_of(answer.text)
+        yield answer
+
+    async def _found(self, asked: _Walk) -> Found | Answer:
         """What the search found; or the answer, where there is one without."""
+        if not asked.level.searches:
+            return self._standins.offline(self._tiers.reasons)
+        started = self._clock.now_ns()
+        asked.remembered = remembered = await self._recall.look_up(asked.key)
+        asked.timings["cache"] = self._ms_since(started)
         if remembered.answer is not None and remembered.current:
-            return replace(
-                remembered.answer,
-                source=Source.CACHE,
-                age_seconds=round(remembered.age_seconds, 3),
-                usage=Usage(),
-                cost_usd=0.0,
-                timings_ms=timings,
+            return _cached(remembered.answer, remembered, asked)
+        embedded = None
+        if self._recall.knows_similar:
+            embedded = await self._searcher.embedded(asked.query)
+            similar = await self._recall.look_up_similar(
+                asked.query, embedded.vector, top_k=asked.top_k, generation=remembered.generation
             )
+            if similar.answer is not None and similar.current:
+                return _cached(similar.answer, similar, asked)
+            if remembered.answer is None:
+                asked.remembered = similar
         try:
-            found = await self._searcher.search(query, k=top_k)
+            found = await self._searched(asked, embedded)
         except Exception as error:  # noqa: BLE001 - any failure of the search has the same way out
             late = isinstance(error, DeadlineExceededError)
             reason = Reason.DEADLINE_EXCEEDED if late else Reason.VECTOR_STORE_UNAVAILABLE
             self._narrator.stage_failed("search", self._store, reason, error)
-            return self._without_search(remembered, reason, timings)
-        timings |= found.timings_ms
+            if not (late and self._hurried(asked.query)):
+                self._tiers.searched(None)
+            return replace(
+                self._standins.unsearched(asked.query, asked.remembered, (reason,)), timings_ms=asked.timings
+            )
+        if not found.remembered:  # else it says nothing about who was not asked
+            self._tiers.searched(found)
+        asked.timings |= found.timings_ms
         if found.hits or found.chunk_count:
             return found
-        return Answer(
-            text=empty_store_answer(query.collection),
-            answered=False,
-            source=Source.STATIC,
-            tier=Tier.MINIMAL,
-            degraded=True,
-            reasons=(Reason.STORE_EMPTY,),
-            timings_ms=timings,
-        )
+        return replace(self._standins.empty(asked.query), timings_ms=asked.timings)
 
-    async def _compose(
-        self, query: Query, found: Found, timings: dict[str, float], *, streamed: bool
-    ) -> AsyncGenerator[str | Answer, None]:
+    async def _searched(self, asked: _Walk, embedded: Embedded | None) -> Found:
+        """What was found for the question; and for the words it was asked in, where rules made another one of it."""
+        k, generation = asked.level.passages_for(asked.top_k), asked.remembered.generation
+        found = await self._searcher.search(asked.query, k=k, embedded=embedded, generation=generation)
+        also = None if asked.conversation is None else asked.conversation.also_search
+        if also is None:
+            return found
+        try:
+            other = await self._searcher.search(replace(asked.query, question=also), k=k, generation=generation)
+        except Exception as error:  # noqa: BLE001 - one of two searches is enough
+            self._narrator.stage_failed("search", self._store, Reason.VECTOR_STORE_UNAVAILABLE, error)
+            return found
+        # Scores of two searches do not compare: the best of both in turn.
+        in_turn = [hit for pair in zip_longest(found.hits, other.hits) for hit in pair if hit is not None]
+        once: dict[str, Hit] = {}
+        for hit in in_turn:
+            once.setdefault(hit.stored.chunk.id, hit)
+        return replace(found, hits=list(once.values())[:k])
+
+    async def _compose(self, asked: _Walk, found: Found, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
         started = self._clock.now_ns()
+        query, level = asked.query, asked.level
         request = AnswerRequest(
-            question=query.question,
+            question=query.question if asked.conversation is None else asked.conversation.question_to_answer,
+            conversation=None if asked.conversation is None else asked.conversation.context,
             hits=found.hits,
             query_vector=found.query_vector,
             document_frequency=found.document_frequency,
             chunk_count=found.chunk_count,
         )
-        hurried = query.deadline_seconds is not None and query.deadline_seconds < self._settings.request_timeout
-        async with aclosing(self._writer.write(request, streamed=streamed, hurried=hurried)) as items:
-            async for item in items:
-                if isinstance(item, str):
-                    yield item
-                else:
-                    timings["answer"] = (self._clock.now_ns() - started) / 1e6
-                    yield self._labelled(item, found, timings)
+        try:
+            written = self._writer.write(request, level=level, streamed=streamed, hurried=self._hurried(query))
+            async with aclosing(written) as items:
+                async for item in items:
+                    if isinstance(item, str):
+                        yield item
+                    else:
+                        self._tiers.wrote(ok=True)
+                        asked.timings["answer"] = self._ms_since(started)
+                        yield self._labelled(asked, found, item)
+        except WritingFailedError as failure:
+            reason = failure.reason
+        else:
+            return
+        if reason is not None and reason is not Reason.DEADLINE_EXCEEDED:
+            self._tiers.wrote(ok=False)
+        why = () if reason is None else (reason,)
+        reasons = self._reasons(asked, (*found.reasons, *why))
+        answer = await self._standins.unwritten(
+            query, request, asked.remembered, reasons, quoted=reason is Reason.ANSWERER_UNAVAILABLE
+        )
+        asked.timings["answer"] = self._ms_since(started)
+        for piece in self._pieces(replace(answer, timings_ms=asked.timings), streamed=streamed):
+            yield piece
 
-    def _labelled(self, written: Written, found: Found, timings: Mapping[str, float]) -> Answer:
+    def _labelled(self, asked: _Walk, found: Found, written: Written) -> Answer:
         draft = written.draft
-        self._narrator.generated(written.answerer, draft, timings["answer"])
-        tier = Tier.DEGRADED if found.reasons and written.tier is Tier.FULL else written.tier
-        reasons = (*found.reasons, *written.reasons)
+        self._narrator.generated(written.answerer, draft, asked.timings["answer"])
+        tier = worse(written.tier, Tier.DEGRADED) if found.reasons else written.tier
+        reasons = self._reasons(asked, (*found.reasons, *written.reasons))
         return Answer(
             text=draft.text,
             citations=draft.citations,
@@ -140,38 +209,61 @@ class Inquiry:
             tier=tier,
             degraded=tier is not Tier.FULL,
             reasons=reasons,
-            notice=notice(reasons),
+            notice=notice(reasons) or asked.level.notice,
             answered=draft.answered,
             confidence=round(draft.confidence, 4),
             model=draft.model,
             usage=draft.usage,
             cost_usd=draft.cost_usd,
-            timings_ms=timings,
+            timings_ms=asked.timings,
         )
 
-    def _without_search(self, remembered: Remembered, reason: Reason, timings: Mapping[str, float]) -> Answer:
-        """The last good answer to this question, labelled with its age; else a polite sentence."""
-        if remembered.answer is not None:
-            return replace(
-                remembered.answer,
-                source=Source.CACHE if remembered.young else Source.STALE_CACHE,
-                tier=Tier.DEGRADED if remembered.young else Tier.MINIMAL,
-                degraded=True,
-                reasons=(reason,),
-                notice=notice((reason,), age_seconds=remembered.age_seconds),
-                age_seconds=round(remembered.age_seconds, 3),
-                usage=Usage(),
-                cost_usd=0.0,
-                timings_ms=timings,
-            )
-        return Answer(
-            text=late_answer()
-            if reason is Reason.DEADLINE_EXCEEDED
-            else offline_answer(retry_after=_RETRY_HINT_SECONDS, contact=self._settings.support_contact),
-            answered=False,
-            source=Source.STATIC,
-            tier=Tier.OFFLINE,
-            degraded=True,
-            reasons=(reason, Reason.SERVICE_UNAVAILABLE),
-            timings_ms=timings,
-        )
+    def _reasons(self, asked: _Walk, own: Sequence[Reason]) -> tuple[Reason, ...]:
+        """What was missing, for this question and for the service where that is why the walk began lower."""
+        services = self._tiers.reasons if asked.level.tier is not Tier.FULL else ()
+        return tuple(dict.fromkeys((*own, *services)))
+
+    def _hurried(self, query: Query) -> bool:
+        """Whether the time allowed was the caller's own choice: then it is no fault of the service if it is short."""
+        return query.deadline_seconds is not None and query.deadline_seconds < self._settings.request_timeout
+
+    def _ms_since(self, started_ns: int) -> float:
+        return (self._clock.now_ns() - started_ns) / 1e6
+
+
+@dataclass(slots=True, kw_only=True)
+class _Walk:
+    """One question on its way.
+
+    Attributes:
+        conversation: what it means, where it belongs to one.
+        level: where its walk began.
+        key: its key in the cache.
+        remembered: what is remembered of it.
+        timings: milliseconds by stage.
+    """
+
+    query: Query
+    conversation: Asked | None
+    level: Level
+    key: str
+    top_k: int
+    remembered: Remembered = field(default_factory=Remembered)
+    timings: dict[str, float] = field(default_factory=dict)
+
+
+def _worth_keeping(answer: Answer, walk: _Walk) -> bool:
+    """Whether somebody else may get it later: it lacks nothing, and tells of nobody's conversation."""
+    private = walk.conversation is not None and walk.conversation.private and answer.model is not None
+    return walk.level.keeps and not private and not answer.degraded and not answer.reasons
+
+
+def _cached(answer: Answer, remembered: Remembered, walk: _Walk) -> Answer:
+    return replace(
+        answer,
+        source=Source.CACHE,
+        age_seconds=round(remembered.age_seconds, 3),
+        usage=Usage(),
+        cost_usd=0.0,
+        timings_ms=walk.timings,
+    )

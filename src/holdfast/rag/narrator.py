@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from holdfast.core.classify import classify
 from holdfast.core.events import correlation_id
+from holdfast.errors import DeadlineExceededError
+from holdfast.rag.types import Reason, Source, Tier
 from holdfast.telemetry.events import (
     AnswerGenerated,
     AnswerReturned,
     CacheLookup,
+    DependencyProbed,
     DocumentIngested,
     DocumentSkipped,
     JobFinished,
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from holdfast.rag.answering.base import Draft
     from holdfast.rag.query import Query
     from holdfast.rag.store.jobs import Job
-    from holdfast.rag.types import Answer, Reason, Tier
+    from holdfast.rag.types import Answer
 
 __all__ = ["Narrator"]
 
@@ -60,12 +63,16 @@ class Narrator:
                 )
             )
 
-    def cache_lookup(self, dependency: str, *, hit: bool) -> None:
-        """The answer cache was asked."""
+    def cache_lookup(self, dependency: str, *, hit: bool, cache: str = "answer") -> None:
+        """A cache was asked."""
         if self._events.active:
             self._events.emit(
                 CacheLookup(
-                    time_ns=self._clock.wall_ns(), correlation_id=correlation_id(), dependency=dependency, hit=hit
+                    time_ns=self._clock.wall_ns(),
+                    correlation_id=correlation_id(),
+                    dependency=dependency,
+                    cache=cache,
+                    hit=hit,
                 )
             )
 
@@ -126,6 +133,24 @@ class Narrator:
                 )
             )
 
+    def rejected(self, seconds: float, error: Exception) -> None:
+        """A question was refused before anything was spent on it."""
+        if self._events.active:
+            late = isinstance(error, DeadlineExceededError)
+            self._events.emit(
+                AnswerReturned(
+                    time_ns=self._clock.wall_ns(),
+                    correlation_id=correlation_id(),
+                    status="rejected",
+                    source=Source.REJECTED,
+                    tier=Tier.OFFLINE,
+                    degraded=True,
+                    reasons=(Reason.DEADLINE_EXCEEDED if late else Reason.SERVICE_UNAVAILABLE,),
+                    cost_usd=0.0,
+                    seconds=seconds,
+                )
+            )
+
     def stage_failed(self, stage: str, dependency: str, reason: Reason, error: Exception) -> None:
         """A stage failed for good; the answer goes on without it."""
         if self._events.active:
@@ -150,6 +175,20 @@ class Narrator:
                     from_tier=before,
                     to_tier=after,
                     reasons=tuple(reasons),
+                )
+            )
+
+    def probed(self, dependency: str, latency_ms: float, error: Exception | None) -> None:
+        """A dependency that was ill was asked whether it works again."""
+        if self._events.active:
+            self._events.emit(
+                DependencyProbed(
+                    time_ns=self._clock.wall_ns(),
+                    correlation_id=correlation_id(),
+                    dependency=dependency,
+                    alive=error is None,
+                    latency_ms=latency_ms,
+                    error="" if error is None else f"{classify(error).kind}: {error}",
                 )
             )
 

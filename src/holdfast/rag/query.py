@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from holdfast.errors import InvalidInputError
 from holdfast.rag.names import is_plain_name
+from holdfast.rag.records.limits import check_conversation_id
 from holdfast.rag.types import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from holdfast.rag.types import Scalar
+    from holdfast.rag.types import Scalar, Tier
 
 __all__ = ["COLLECTION_MAX_CHARS", "MAX_FILTERS", "MAX_TOP_K", "QUESTION_MAX_CHARS", "Query"]
 
@@ -37,10 +38,12 @@ class Query:
         collection: which collection to ask; 1 to 100 characters, default ``"default"``.
         top_k: how many passages to rest on, 1 to 50; None takes the service's default.
         filters: equality on documents' metadata, at most 16.
-        conversation_id: the conversation that this question belongs to, or None.
+        conversation_id: the conversation that this question belongs to: an id of your own, 1 to 100 letters, digits or
+            ``_.:-``; its first use begins the conversation. None: the question stands alone.
         deadline_seconds: the time allowed for the whole request, above 0 and at most 600; None: the service's
             default.
         priority: 0 to 9, higher is more important, default 5.
+        tier: the best tier that may be used, for measuring what each is worth; None: whatever the service has.
         request_id: the caller's id for the request; empty: the engine makes one.
 
     Raises:
@@ -54,6 +57,7 @@ class Query:
     conversation_id: str | None = None
     deadline_seconds: float | None = None
     priority: int = 5
+    tier: Tier | None = None
     request_id: str = ""
 
     def __post_init__(self) -> None:
@@ -69,6 +73,8 @@ class Query:
             raise InvalidInputError(
                 "deadline_seconds", f"must be above 0 and at most {_MAX_DEADLINE_SECONDS:g}, got {seconds}"
             )
+        if self.conversation_id is not None:
+            check_conversation_id(self.conversation_id)
         if not 0 <= self.priority <= 9:
             raise InvalidInputError("priority", f"must be from 0 to 9, got {self.priority}")
 

@@ -16,21 +16,46 @@ _MISSING = {
         "This answer was found by its words only, because the search by meaning is not available right now."
     ),
     Reason.VECTORS_MISSING: "This answer was found by its words only, because the documents have no vectors yet.",
+    Reason.LLM_UNAVAILABLE: "No model could write an answer right now; this is what the documents say, word for word.",
+    Reason.PRIMARY_MODEL_UNAVAILABLE: "Another model than usual wrote this answer.",
     Reason.ANSWERER_UNAVAILABLE: "The answer could not be written right now; these are the passages that fit best.",
     Reason.ANSWER_INTERRUPTED: "The connection to the model was lost while it wrote: this answer is not whole.",
     Reason.ANSWER_CUT: "This answer reached the longest that is allowed, and may lack its end.",
-    Reason.CITATIONS_REMOVED: "The model referred to a passage that does not exist; the reference was removed.",
+    Reason.RERANKER_UNAVAILABLE: "The passages are in their usual order: what ranks them finer is not available.",
+    Reason.CITATIONS_REMOVED: (
+        "The model referred to a passage that does not exist, or does not say so; the reference was removed."
+    ),
+    Reason.LINKS_REMOVED: "The model wrote an address that stands in no document; it was removed.",
     Reason.CITATIONS_MISSING: "The model named no passage that this answer rests on: check it before you rely on it.",
+    Reason.MEMORY_UNAVAILABLE: "What was said before may not be remembered: the memory is not available right now.",
     Reason.VECTOR_STORE_UNAVAILABLE: "The documents could not be searched fully right now.",
     Reason.DEADLINE_EXCEEDED: "The time allowed for this question was used up.",
 }
 
 
-def notice(reasons: Sequence[Reason], *, age_seconds: float | None = None) -> str:
-    """What the user should know about this answer, or an empty string; ``age_seconds`` is that of an earlier answer."""
+def notice(reasons: Sequence[Reason], *, age_seconds: float | None = None, frequent: bool = False) -> str:
+    """What the user should know about this answer, or an empty string.
+
+    Args:
+        reasons: what was missing.
+        age_seconds: how old an earlier answer is that is given again.
+        frequent: whether the answer comes from the list of frequent questions.
+    """
     if age_seconds is not None:
-        return f"The documents cannot be searched right now; this is an earlier answer, {_age(age_seconds)} old."
+        return f"{_why(reasons)}; this is an earlier answer, {_age(age_seconds)} old."
+    if frequent:
+        return f"{_why(reasons)}; this is the answer to a frequent question that is like yours."
     return " ".join(_MISSING[reason] for reason in reasons if reason in _MISSING)
+
+
+def _why(reasons: Sequence[Reason]) -> str:
+    if Reason.STORE_EMPTY in reasons:
+        return "There are no documents to search yet"
+    if Reason.VECTOR_STORE_UNAVAILABLE in reasons:
+        return "The documents cannot be searched right now"
+    if Reason.DEADLINE_EXCEEDED in reasons:
+        return "The time allowed for this question was used up"
+    return "No new answer can be written right now"
 
 
 def broken_off() -> str:

@@ -1,24 +1,43 @@
-"""The last stage of a question: an answer from what was found, with two others behind the answerer that writes it."""
+"""The last stage of a question: an answer from what was found, written by the best writer that works."""
 
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from holdfast.errors import DeadlineExceededError
-from holdfast.rag.answering.base import pieces_of
-from holdfast.rag.answering.excerpt import excerpt
+from holdfast.rag.tiers.levels import worse
 from holdfast.rag.types import Reason, Tier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from holdfast.core.pipeline import Pipeline
     from holdfast.rag.answering.base import Answerer, AnswerRequest, Draft
     from holdfast.rag.narrator import Narrator
+    from holdfast.rag.tiers.levels import Level
 
-__all__ = ["Writer", "Written"]
+__all__ = ["Author", "Writer", "WritingFailedError", "Written"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Somebody who writes answers.
+
+    Attributes:
+        best: the best tier of the answers.
+        tiers: where it is asked.
+        answerer: who it is.
+        guard: the pipeline around it.
+        failure: what answers say when it failed.
+    """
+
+    best: Tier
+    tiers: frozenset[Tier]
+    answerer: Answerer
+    guard: Pipeline
+    failure: Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,85 +56,87 @@ class Written:
     reasons: tuple[Reason, ...] = ()
 
 
-class Writer:
-    """Has an answer written, whatever is broken.
+class WritingFailedError(Exception):
+    """Nobody could write; inside the engine only.
 
-    Until the first piece of an answer is given out, a failure is not seen: the fallback answers, or else the best
-    passages themselves do, and the answer says so. After it, the answer ends with a sentence that says so.
-
-    Args:
-        answerer: who writes.
-        guard: the pipeline around it.
-        fallback: who writes when it cannot; None: nobody does, and the passages speak for themselves.
-        fallback_guard: the pipeline around that.
+    Attributes:
+        reason: what the answer that stands in will say; None when there was nobody to ask.
     """
 
-    def __init__(
-        self,
-        *,
-        answerer: Answerer,
-        guard: Pipeline,
-        fallback: Answerer | None,
-        fallback_guard: Pipeline,
-        narrator: Narrator,
-    ) -> None:
-        self._answerer = answerer
-        self._guard = guard
-        self._fallback = fallback
-        self._fallback_guard = fallback_guard
+    def __init__(self, reason: Reason | None) -> None:
+        super().__init__("no answer could be written")
+        self.reason = reason
+
+
+class Writer:
+    """Has an answer written by the authors of the tier, and by those below when they fail.
+
+    Until the first piece of an answer is given out, a failure is not seen. After it, the answer ends with a sentence
+    that says so.
+
+    Args:
+        authors: the best first. One of the same name as one that failed would ask the same models again, and is not
+            asked.
+    """
+
+    def __init__(self, authors: Sequence[Author], *, narrator: Narrator) -> None:
+        self._authors = tuple(authors)
         self._narrator = narrator
 
     async def write(
-        self, request: AnswerRequest, *, streamed: bool, hurried: bool
+        self, request: AnswerRequest, *, level: Level, streamed: bool, hurried: bool
     ) -> AsyncGenerator[str | Written, None]:
         """The answer: its text piece by piece when it is ``streamed``, and what came of it as the last item.
 
         Args:
             request: what to answer, from what.
+            level: where the walk down begins.
             streamed: whether to give out pieces.
             hurried: whether the time allowed was the caller's own choice: then it is no fault of the service when it
                 is not enough.
-        """
-        given = False
-        try:
-            async with aclosing(self._pieces(request, streamed=streamed)) as pieces:
-                async for piece in pieces:
-                    given = True
-                    yield piece if isinstance(piece, str) else self._written(piece)
-        except Exception as error:
-            if given:
-                raise
-            late = hurried and isinstance(error, DeadlineExceededError)
-            reason = Reason.DEADLINE_EXCEEDED if late else Reason.ANSWERER_UNAVAILABLE
-            self._narrator.stage_failed("answer", self._answerer.name, reason, error)
-        else:
-            return
-        written = await self._stand_in(request, reason)
-        for part in pieces_of(written.draft.text) if streamed else ():
-            yield part
-        yield written
 
-    async def _pieces(self, request: AnswerRequest, *, streamed: bool) -> AsyncGenerator[str | Draft, None]:
+        Raises:
+            WritingFailedError: before the first piece: nobody could write.
+        """
+        reason: Reason | None = None
+        failed: set[str] = set()
+        for author in self._authors:
+            if level.tier not in author.tiers or author.answerer.name in failed:
+                continue
+            given = False
+            try:
+                async with aclosing(self._pieces(author, request, streamed=streamed)) as pieces:
+                    async for piece in pieces:
+                        given = True
+                        yield piece if isinstance(piece, str) else self._written(author, piece, level.tier)
+            except Exception as error:
+                if given:
+                    raise
+                late = isinstance(error, DeadlineExceededError)
+                reason = Reason.DEADLINE_EXCEEDED if late and hurried else author.failure
+                self._narrator.stage_failed("answer", author.answerer.name, reason, error)
+                failed.add(author.answerer.name)
+                if late:
+                    break
+            else:
+                return
+        raise WritingFailedError(reason)
+
+    async def _pieces(
+        self, author: Author, request: AnswerRequest, *, streamed: bool
+    ) -> AsyncGenerator[str | Draft, None]:
         if not streamed:
-            yield await self._guard.call(self._answerer.answer, request)
+            yield await author.guard.call(author.answerer.answer, request)
             return
-        async with aclosing(self._guard.call(self._answerer.stream, request)) as pieces:
+        async with aclosing(author.guard.call(author.answerer.stream, request)) as pieces:
             async for piece in pieces:
                 yield piece
 
-    def _written(self, draft: Draft) -> Written:
+    def _written(self, author: Author, draft: Draft, at: Tier) -> Written:
+        tier, reasons = worse(author.best, at), draft.reasons
         if draft.failure is not None:
-            reason = Reason.ANSWER_INTERRUPTED
-            self._narrator.stage_failed("answer", self._answerer.name, reason, draft.failure)
-        tier = Tier.FULL if draft.failure is None else Tier.DEGRADED
-        return Written(draft=draft, answerer=self._answerer.name, tier=tier, reasons=draft.reasons)
-
-    async def _stand_in(self, request: AnswerRequest, reason: Reason) -> Written:
-        answerer, draft = "excerpt", excerpt(request.hits)
-        if self._fallback is not None:
-            try:
-                draft = await self._fallback_guard.call(self._fallback.answer, request)
-                answerer = self._fallback.name
-            except Exception as error:  # noqa: BLE001 - the passages themselves are still an answer
-                self._narrator.stage_failed("answer", self._fallback.name, reason, error)
-        return Written(draft=draft, answerer=answerer, tier=Tier.MINIMAL, reasons=(reason,))
+            self._narrator.stage_failed("answer", author.answerer.name, Reason.ANSWER_INTERRUPTED, draft.failure)
+            tier = worse(tier, Tier.DEGRADED)
+        if draft.second_choice:
+            tier, reasons = worse(tier, Tier.DEGRADED), (Reason.PRIMARY_MODEL_UNAVAILABLE, *reasons)
+        return Written(draft=replace(draft, reasons=()), answerer=author.answerer.name, tier=tier, reasons=reasons)

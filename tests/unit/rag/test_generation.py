@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.unit.rag.scripted import ARTICLES, NONSENSE, QUESTION, Provider, desk
 
-from holdfast.errors import BulkheadFullError, ConfigError
+from holdfast.errors import ConfigError, ShedError
 from holdfast.lab.simulator.fault_rules import parse_rule
 from holdfast.lab.simulator.http import SimulatorHttp
 from holdfast.lab.simulator.options import SimulatorOptions
@@ -19,7 +19,7 @@ from holdfast.rag.answering.base import AnswerRequest, Draft
 from holdfast.rag.answering.generated import GenerationOptions, ModelAnswerer
 from holdfast.rag.query import Query
 from holdfast.rag.types import Answer, Reason, Source, Tier
-from holdfast.telemetry.events import AnswerGenerated, AnswerReturned, StageFailed, TierChanged
+from holdfast.telemetry.events import AnswerGenerated, AnswerReturned, StageFailed
 from holdfast.testing.blocking import InlineBlocking
 from holdfast.testing.clock import FakeClock
 
@@ -190,13 +190,12 @@ async def test_with_the_model_down_the_answer_is_extracted_and_says_so(tmp_path:
     """A provider that cannot be reached costs the user nothing but the model's words: extracted, degraded, labelled."""
     async with desk(tmp_path, Provider(pieces=[GONE])) as service:
         answer = (await service.stream())[1] if streamed else await service.ask()
-        failed, moved = service.recorder.of(StageFailed), service.recorder.of(TierChanged)
+        failed = service.recorder.of(StageFailed)
     assert "30 days" in answer.text
     assert (answer.source, answer.tier, answer.degraded) == (Source.EXTRACT, Tier.MINIMAL, True)
-    assert (answer.reasons, answer.model, len(answer.citations)) == ((Reason.ANSWERER_UNAVAILABLE,), None, 1)
-    assert "could not be written" in answer.notice
+    assert (answer.reasons, answer.model, len(answer.citations)) == ((Reason.LLM_UNAVAILABLE,), None, 1)
+    assert "No model could write" in answer.notice
     assert [(event.stage, event.dependency) for event in failed] == [("answer", "answerer:answers")]
-    assert [event.to_tier for event in moved] == ["minimal"]
 
 
 async def test_a_degraded_answer_is_not_kept_and_the_model_is_back_at_once(tmp_path: Path) -> None:
@@ -232,7 +231,7 @@ async def test_a_break_before_anything_was_shown_is_not_seen(tmp_path: Path) -> 
     async with desk(tmp_path, provider) as service:
         pieces, answer = await service.stream()
     assert "".join(pieces) == answer.text
-    assert (answer.source, answer.reasons) == (Source.EXTRACT, (Reason.ANSWERER_UNAVAILABLE,))
+    assert (answer.source, answer.reasons) == (Source.EXTRACT, (Reason.LLM_UNAVAILABLE,))
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -240,11 +239,11 @@ async def test_an_answer_of_marks_alone_is_none(tmp_path: Path, streamed: bool) 
     """An answer of which nothing is left without its marks counts as a failure of the model."""
     async with desk(tmp_path, Provider(pieces=["[9]"])) as service:
         answer = (await service.stream())[1] if streamed else await service.ask()
-    assert (answer.source, answer.reasons) == (Source.EXTRACT, (Reason.ANSWERER_UNAVAILABLE,))
+    assert (answer.source, answer.reasons) == (Source.EXTRACT, (Reason.LLM_UNAVAILABLE,))
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize(("seconds", "reason"), [(5.0, Reason.DEADLINE_EXCEEDED), (None, Reason.ANSWERER_UNAVAILABLE)])
+@pytest.mark.parametrize(("seconds", "reason"), [(5.0, Reason.DEADLINE_EXCEEDED), (None, Reason.LLM_UNAVAILABLE)])
 async def test_a_model_that_hangs_leaves_time_for_another_answer(
     tmp_path: Path, streamed: bool, seconds: float | None, reason: Reason
 ) -> None:
@@ -300,7 +299,7 @@ async def test_with_the_fallback_broken_too_the_passages_speak(tmp_path: Path) -
         async def broken(_request: object) -> None:
             raise RuntimeError("bug")
 
-        service.engine._inquiry._writer._fallback.answer = broken  # type: ignore[method-assign,union-attr]
+        service.engine._questions._inquiry._standins._quoting.answer = broken  # type: ignore[method-assign,assignment]
         pieces, answer = await service.stream()
     assert answer.text.startswith("# Return an item")
     assert "".join(pieces) == answer.text
@@ -315,7 +314,7 @@ async def test_a_bug_after_text_was_given_out_is_no_silent_end(tmp_path: Path) -
             yield "Within"
             raise RuntimeError("bug")
 
-        service.engine._inquiry._writer._answerer.stream = broken  # type: ignore[method-assign,assignment]
+        service.engine._questions._inquiry._writer._authors[0].answerer.stream = broken  # type: ignore[method-assign,assignment]
         items = service.engine.stream(QUESTION)
         assert await anext(items) == "Within"
         with pytest.raises(RuntimeError, match="bug"):
@@ -354,7 +353,7 @@ async def test_nothing_found_is_no_call(tmp_path: Path) -> None:
     """Without a passage there is nothing to ask a model about."""
     provider = Provider()
     async with desk(tmp_path, provider) as service:
-        answerer = service.engine._inquiry._writer._answerer
+        answerer = service.engine._questions._inquiry._writer._authors[0].answerer
         draft = await answerer.answer(AnswerRequest(question="When?", hits=[]))
     assert (draft.answered, draft.confidence, provider.requests) == (False, 0.0, [])
 
@@ -381,7 +380,7 @@ async def test_without_a_deadline_a_model_has_its_own_time(tmp_path: Path) -> No
 
 
 async def test_a_second_provider_answers_and_is_named(tmp_path: Path) -> None:
-    """With the first provider failing the second answers: not degraded, source other_provider."""
+    """With the first provider failing the second answers: source other_provider, degraded, and the answer says why."""
     (tmp_path / "models.toml").write_text(ROUTES)
     clock = FakeClock()
     first = Simulator(SimulatorOptions(speed=0, faults=[parse_rule("server_error")]), clock=clock)
@@ -391,7 +390,9 @@ async def test_a_second_provider_answers_and_is_named(tmp_path: Path) -> None:
     async with desk(tmp_path, http, clock=clock, environ={}, **settings) as service:
         pieces, answer = await service.stream()
         checks = (await service.engine.health()).checks
-    assert (answer.source, answer.model, answer.degraded) == (Source.OTHER_PROVIDER, "b/gpt-4o-mini", False)
+    assert (answer.source, answer.model, answer.degraded) == (Source.OTHER_PROVIDER, "b/gpt-4o-mini", True)
+    assert (answer.tier, answer.reasons) == (Tier.DEGRADED, (Reason.PRIMARY_MODEL_UNAVAILABLE,))
+    assert answer.notice == "Another model than usual wrote this answer."
     assert "30 days" in answer.text
     assert answer.citations[0].text == "Most products can be sent back within 30 days of delivery."
     assert len(pieces) > 5
@@ -433,15 +434,20 @@ async def test_health_tells_why_a_model_is_not_asked(tmp_path: Path) -> None:
 # -- the engine around it --------------------------------------------------------------------------------------------
 
 
-async def test_a_stream_holds_its_place_to_the_end(tmp_path: Path) -> None:
-    """A question counts as under way until its stream is closed, and has exactly one end when it is read to its end."""
-    async with desk(tmp_path, Provider(), max_workers=1) as service:
-        bulkhead = service.engine._bulkhead
+async def test_a_stream_holds_its_place_until_it_is_written_or_left(tmp_path: Path) -> None:
+    """A question counts as under way while the model writes; whoever leaves before gives its place back at once."""
+    provider = Provider(pieces=["Within 30 days", None])
+    async with desk(tmp_path, provider, max_workers=1) as service:
+        line = service.engine.line
         items = service.engine.stream(QUESTION)
-        await anext(items)
-        assert bulkhead.snapshot().inflight == 1
-        assert [item async for item in items]
-        assert bulkhead.snapshot().inflight == 0
+        assert await anext(items) == "Within 30 days"
+        assert line.snapshot().running == 1
+        await items.aclose()
+        assert line.snapshot().running == 0
+        assert provider.cancelled == 1
+        provider.pieces = ["Within 30 days [1]."]
+        assert [item async for item in service.engine.stream(QUESTION)]
+        assert line.snapshot().running == 0
         assert len(service.recorder.of(AnswerReturned)) == 1
 
 
@@ -449,14 +455,14 @@ async def test_questions_that_wait_for_a_model_do_not_wait_for_each_other(tmp_pa
     """More questions may wait for a model than the machine has threads for; beyond that a line forms, as ever."""
     provider = Provider(pieces=["Within 30 days", None])
     async with desk(tmp_path, provider, max_workers=1) as service:
-        streams = [service.engine.stream(QUESTION) for _ in range(16)]
+        streams = [service.engine.stream(Query(question=QUESTION, top_k=2 + number)) for number in range(16)]
         for stream in streams:
             assert await anext(stream) == "Within 30 days"
-        late = asyncio.create_task(service.ask())
+        late = asyncio.create_task(service.engine.ask(Query(question=QUESTION, top_k=30)))
         for _ in range(100):
             await asyncio.sleep(0)
         service.clock.advance(11.0)
-        with pytest.raises(BulkheadFullError):
+        with pytest.raises(ShedError):
             await late
         for stream in streams:
             await stream.aclose()

@@ -210,6 +210,11 @@ class ModelRoute(Checked):
         _main_targets("targets", self.targets)
 
     @property
+    def home(self) -> tuple[Target, ...]:
+        """The targets whose answers are nothing special: the first one, or all where the load is spread."""
+        return self.targets[:1] if self.options.choose == "ordered" else self.targets
+
+    @property
     def every_target(self) -> tuple[Target, ...]:
         """The targets of all three lists, each once."""
         return tuple(dict.fromkeys((*self.targets, *self.larger, *self.filtered)))

@@ -1,0 +1,73 @@
+"""The levels and the authors of a service, from its settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from holdfast.rag.answering.generated import GenerationOptions, ModelAnswerer
+from holdfast.rag.tiers.levels import LEVELS, Levels
+from holdfast.rag.types import Reason, Tier
+from holdfast.rag.writer import Author
+
+if TYPE_CHECKING:
+    import random
+
+    from holdfast.core.ports import Blocking
+    from holdfast.rag.guards import Guards
+    from holdfast.rag.models import Models
+    from holdfast.rag.settings import Settings
+
+__all__ = ["model_authors", "settled_levels"]
+
+
+def settled_levels(settings: Settings) -> Levels:
+    """The tiers, with what the settings say of them."""
+    by_tier = {level.tier: level for level in LEVELS}
+    by_tier[Tier.DEGRADED] = replace(
+        by_tier[Tier.DEGRADED], passages=settings.degraded_top_k, answer_tokens=settings.degraded_answer_tokens
+    )
+    by_tier[Tier.MINIMAL] = replace(by_tier[Tier.MINIMAL], passages=settings.degraded_top_k)
+    return Levels(list(by_tier.values()))
+
+
+def model_authors(
+    settings: Settings, models: Models, guards: Guards, levels: Levels, *, blocking: Blocking, rng: random.Random
+) -> tuple[Author, ...]:
+    """The models that write, the best first: one for each tier that has a model write; none without a chat route."""
+    if models.answers is None:
+        return ()
+    full, degraded = levels[Tier.FULL], levels[Tier.DEGRADED]
+    best = ModelAnswerer(
+        models.client,
+        models.answers,
+        blocking=blocking,
+        rng=rng,
+        options=GenerationOptions(max_tokens=full.answer_tokens or settings.max_answer_tokens),
+    )
+    second = ModelAnswerer(
+        models.client,
+        models.cheap or models.answers,
+        blocking=blocking,
+        rng=rng,
+        options=GenerationOptions(
+            max_tokens=min(settings.max_answer_tokens, degraded.answer_tokens or settings.max_answer_tokens),
+            brief=degraded.brief,
+        ),
+    )
+    return (
+        Author(
+            best=Tier.FULL,
+            tiers=frozenset({Tier.FULL}),
+            answerer=best,
+            guard=guards.model,
+            failure=Reason.LLM_UNAVAILABLE,
+        ),
+        Author(
+            best=Tier.DEGRADED,
+            tiers=frozenset({Tier.FULL, Tier.DEGRADED}),
+            answerer=second,
+            guard=guards.model,
+            failure=Reason.LLM_UNAVAILABLE,
+        ),
+    )

@@ -1,0 +1,127 @@
+"""The dependencies as the tiers see them: whether each one is well, and how to find out that it is again.
+
+A dependency is ill when its circuit breaker is not closed, or when it failed some times in a row though no breaker
+minds (a model that is not installed, for instance, is nobody's outage). It is well again when it answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from holdfast.core.breaker import CircuitBreaker
+from holdfast.core.breaker_snapshot import BreakerState
+from holdfast.core.pipeline import Pipeline
+from holdfast.core.timeout import Timeout
+from holdfast.errors import RejectedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from holdfast.core.clock import Clock
+    from holdfast.rag.tiers.levels import Need
+    from holdfast.rag.types import Reason
+
+__all__ = ["Vital", "Vitals", "breaker_of"]
+
+_FAILURES_IN_A_ROW = 3
+_CHECK_SECONDS = 2.0
+"""The time that a dependency has to answer a check."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Vital:
+    """One dependency.
+
+    Attributes:
+        name: the dependency's name, as in pipelines and metrics.
+        need: what of the tiers' needs it is; None: no tier needs it, it is only helped back.
+        reason: what answers say while it is ill.
+        guard: the pipeline around its calls.
+        check: asks it something cheap; raises when it does not answer. None: it cannot be asked by itself.
+        check_seconds: the time that it has to answer.
+        well_otherwise: asked when no breaker of the guard decides, such as for models, of which one is enough.
+    """
+
+    name: str
+    need: Need | None
+    reason: Reason
+    guard: Pipeline | None = None
+    check: Callable[[], Awaitable[object]] | None = None
+    check_seconds: float = _CHECK_SECONDS
+    well_otherwise: Callable[[], bool] | None = None
+    failures: int = field(default=0, init=False)
+
+    @property
+    def well(self) -> bool:
+        """Whether it can be counted on, as far as anybody knows."""
+        breaker = None if self.guard is None else breaker_of(self.guard)
+        if breaker is not None and breaker.state is not BreakerState.CLOSED and not breaker.options.shadow:
+            return False
+        if self.well_otherwise is not None and not self.well_otherwise():
+            return False
+        return self.failures < _FAILURES_IN_A_ROW
+
+    def note(self, *, ok: bool) -> None:
+        """What became of a call to it, after all repetitions."""
+        self.failures = 0 if ok else self.failures + 1
+
+    async def revive(self, clock: Clock) -> None:
+        """Ask it past its breaker; when it answers, let the breaker find out by calls of its own, and close.
+
+        One that cannot be asked by itself gets another chance: the next question finds out.
+
+        Raises:
+            Exception: it does not answer.
+        """
+        if self.check is None:
+            self.failures = min(self.failures, _FAILURES_IN_A_ROW - 1)
+            return
+        await Pipeline(Timeout(seconds=self.check_seconds), name=f"{self.name}:check", clock=clock).call(self.check)
+        breaker = None if self.guard is None else breaker_of(self.guard)
+        if self.guard is not None and breaker is not None:
+            breaker.allow_probe()
+            for _ in range(breaker.options.success_threshold):
+                if breaker.state is BreakerState.CLOSED:
+                    break
+                try:
+                    await self.guard.call(self.check)
+                except RejectedError:  # a question is the probe just now: it finds out as well
+                    break
+        if breaker is None or breaker.state is BreakerState.CLOSED:
+            self.failures = 0
+
+
+class Vitals:
+    """All dependencies.
+
+    Args:
+        vitals: each once.
+        anything: whether there is something to say without any of them: remembered answers, a list of frequent
+            questions.
+    """
+
+    def __init__(self, vitals: Sequence[Vital], *, anything: Callable[[], bool]) -> None:
+        self.all = tuple(vitals)
+        self._anything = anything
+
+    def note(self, need: Need, *, ok: bool) -> None:
+        """What became of a call to what the tiers call ``need``; nothing, where the service has no such part."""
+        for vital in self.all:
+            if vital.need == need:
+                vital.note(ok=ok)
+
+    @property
+    def ill(self) -> tuple[Vital, ...]:
+        """Those that cannot be counted on now."""
+        return tuple(vital for vital in self.all if not vital.well)
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is something to say without any of them."""
+        return self._anything()
+
+
+def breaker_of(guard: Pipeline) -> CircuitBreaker | None:
+    """A pipeline's circuit breaker."""
+    return next((policy for policy in guard.policies if isinstance(policy, CircuitBreaker)), None)
