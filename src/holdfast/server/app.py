@@ -15,8 +15,19 @@ from holdfast.server.context import ContextMiddleware
 from holdfast.server.head import HeadMiddleware
 from holdfast.server.lifetime import settle
 from holdfast.server.openapi import document_api
-from holdfast.server.routes import documents, health, jobs, metrics, page, query, search
-from holdfast.server.security import GateMiddleware, check_exposure
+from holdfast.server.routes import (
+    conversations,
+    dead_letters,
+    documents,
+    feedback,
+    health,
+    jobs,
+    metrics,
+    page,
+    query,
+    search,
+)
+from holdfast.server.security import GateMiddleware, check_exposure, check_key
 from holdfast.server.service import Service
 from holdfast.telemetry.event_log import EventLog
 from holdfast.telemetry.metrics import Metrics
@@ -45,10 +56,17 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
     """The ASGI application. It opens the engine when it starts and closes it when it stops.
 
     Raises:
-        ConfigError: other machines would reach it without a key.
+        ConfigError: the setting ``api_key`` is too short. When it starts: other machines would reach it, and there is
+            no key.
     """
-    check_exposure(settings)
-    service = Service(engine=engine, settings=settings, metrics=Metrics(clock=engine.clock, guards=engine.guards))
+    check_key(settings)
+    service = Service(
+        engine=engine,
+        settings=settings,
+        metrics=Metrics(
+            clock=engine.clock, guards=engine.guards, queue_depth=lambda: engine.line.snapshot().depth_percent
+        ),
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -57,6 +75,7 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
         service.follow_tier()
         try:
             await engine.open()
+            await check_exposure(settings, engine.records.ring)
             worker = asyncio.create_task(_work(engine), name="holdfast job worker")
             try:
                 yield
@@ -81,10 +100,10 @@ def create_app(engine: Engine, settings: Settings) -> FastAPI:
     problems.install(app)
     # The last one added is the outermost.
     app.add_middleware(HeadMiddleware)
-    app.add_middleware(GateMiddleware, settings=settings)
+    app.add_middleware(GateMiddleware, settings=settings, ring=engine.records.ring)
     app.add_middleware(ContextMiddleware, clock=engine.clock, service_tier=lambda: service.tier)
     page.load_page()  # now, and not on the event loop at the first request
-    for routes in (page, query, search, documents, jobs, health, metrics):
+    for routes in (page, query, search, conversations, feedback, documents, dead_letters, jobs, health, metrics):
         app.include_router(routes.router)
     return app
 

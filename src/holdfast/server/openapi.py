@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from holdfast.server.problems import PROBLEM_MEDIA_TYPE, ProblemBody
-from holdfast.server.request_bodies import IngestRequest, QueryRequest, SearchRequest
+from holdfast.server.request_bodies import FeedbackRequest, IngestRequest, QueryRequest, RetryRequest, SearchRequest
 from holdfast.server.wire import AnswerBody
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["document_api", "ingest_body", "json_body", "problems"]
 
 _REF = "#/components/schemas/{model}"
-_BY_HAND: tuple[type[BaseModel], ...] = (QueryRequest, SearchRequest, IngestRequest, AnswerBody)
+_BY_HAND: tuple[type[BaseModel], ...] = (QueryRequest, SearchRequest, IngestRequest, FeedbackRequest, RetryRequest)
 _EVERYWHERE = (400, 421, 431, 500)
 """A bad or wrong host name, too large headers and an accident can happen at every address."""
 
@@ -75,7 +75,7 @@ def document_api(app: FastAPI) -> Callable[[], dict[str, Any]]:
             )
             _, definitions = models_json_schema(
                 [
-                    *((model, "validation") for model in _BY_HAND[:3]),
+                    *((model, "validation") for model in _BY_HAND),
                     (AnswerBody, "serialization"),
                     (ProblemBody, "serialization"),
                 ],

@@ -25,6 +25,8 @@ from holdfast.errors import (
     HoldfastError,
     InvalidInputError,
     NotFoundError,
+    QuotaExhaustedError,
+    RateLimitedError,
     RejectedError,
     RetriesExhaustedError,
     StoreLockedError,
@@ -165,6 +167,8 @@ def problem_for(error: Exception) -> Problem:  # noqa: PLR0911 - a table
             )
         case DeadlineExceededError() | AttemptTimeoutError():
             return Problem(slug="deadline-exceeded", status=504, title="Out of time", detail=str(error))
+        case RateLimitedError() | QuotaExhaustedError():  # the caller asks too much; the service itself is well
+            return _later(429, "rate-limited", "Too many requests", str(error), retry_after=error.retry_after)
         case RejectedError():
             return _unavailable("rejected", "Rejected for now", str(error), retry_after=error.retry_after)
         case StoreLockedError():
@@ -176,8 +180,12 @@ def problem_for(error: Exception) -> Problem:  # noqa: PLR0911 - a table
 
 
 def _unavailable(slug: str, title: str, detail: str, *, retry_after: float | None = None) -> Problem:
+    return _later(503, slug, title, detail, retry_after=retry_after)
+
+
+def _later(status: int, slug: str, title: str, detail: str, *, retry_after: float | None) -> Problem:
     seconds = _RETRY_AFTER_SECONDS if retry_after is None else max(1, math.ceil(retry_after))
-    return Problem(slug=slug, status=503, title=title, detail=detail, headers={"retry-after": str(seconds)})
+    return Problem(slug=slug, status=status, title=title, detail=detail, headers={"retry-after": str(seconds)})
 
 
 def install(app: FastAPI) -> None:

@@ -19,6 +19,8 @@ from pydantic_core import PydanticCustomError
 
 from holdfast.rag.names import is_plain_name
 from holdfast.rag.query import COLLECTION_MAX_CHARS, MAX_FILTERS, MAX_TOP_K, QUESTION_MAX_CHARS, Query
+from holdfast.rag.records.feedback import COMMENT_MAX_CHARS
+from holdfast.rag.records.limits import CONVERSATION_ID_PATTERN, REQUEST_ID_PATTERN
 from holdfast.rag.types import Scalar
 
 __all__ = [
@@ -28,8 +30,10 @@ __all__ = [
     "CollectionName",
     "DocumentIn",
     "ErrorBudget",
+    "FeedbackRequest",
     "IngestRequest",
     "QueryRequest",
+    "RetryRequest",
     "SearchRequest",
 ]
 
@@ -153,8 +157,8 @@ class _Question(_Request):
 class QueryRequest(_Question):
     """A question."""
 
-    conversation_id: str | None = Field(
-        None, min_length=1, max_length=200, description="The conversation it belongs to."
+    conversation_id: Annotated[str, Field(pattern=CONVERSATION_ID_PATTERN)] | None = Field(
+        None, description="The conversation it belongs to: letters, digits and any of the characters _ . : -"
     )
     stream: bool = Field(default=False, description="Answer with server-sent events: `delta` ..., `answer`, `done`.")
     deadline_seconds: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] | None = Field(
@@ -215,3 +219,22 @@ class IngestRequest(_Request):
         _at_most(MAX_DOCUMENTS),
     ]
     collection: CollectionName | None = None
+
+
+class FeedbackRequest(_Request):
+    """What somebody thinks of an answer."""
+
+    request_id: str = Field(pattern=REQUEST_ID_PATTERN, description="The answer's `request_id`.")
+    useful: bool = Field(description="Whether it helped.")
+    comment: str = Field("", max_length=COMMENT_MAX_CHARS, description="In their own words.")
+
+
+class RetryRequest(BaseModel):
+    """Which dead letters to try again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ids: list[Annotated[str, Field(min_length=1, max_length=100)]] | None = Field(
+        None, min_length=1, max_length=1_000, description="Which; all of the collection by default."
+    )
+    collection: CollectionName | None = Field(None, description="The service's own by default.")

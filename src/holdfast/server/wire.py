@@ -6,12 +6,15 @@ from pydantic import BaseModel, Field
 
 from holdfast.rag.health import Check, Health
 from holdfast.rag.store.base import DocumentPage, DocumentRecord
+from holdfast.rag.store.dead_letters import DeadLetter, DeadLetterPage
 from holdfast.rag.store.jobs import Job, JobState
 from holdfast.rag.types import Answer, Citation, Document, Hit, Reason, Scalar, SearchResult, Source, Tier, Usage
 
 __all__ = [
     "AnswerBody",
     "CitationBody",
+    "DeadLetterBody",
+    "DeadLetterListBody",
     "DocumentBody",
     "DocumentListBody",
     "DocumentTextBody",
@@ -19,6 +22,7 @@ __all__ = [
     "JobAcceptedBody",
     "JobBody",
     "LivenessBody",
+    "RetryAcceptedBody",
     "SearchResultBody",
 ]
 
@@ -167,6 +171,7 @@ class JobFailureBody(BaseModel):
 
     document_id: str
     reason: str
+    kind: str = Field("", description="What sort of failure: `throttled`, `quota`, `bad_request`, `unreadable`, ...")
 
 
 class JobBody(BaseModel):
@@ -175,8 +180,12 @@ class JobBody(BaseModel):
     job_id: str
     collection: str
     status: JobState
-    done: int
+    done: int = Field(description="Items that are finished: documents and files as they were handed in.")
     total: int
+    stage: str = Field("", description="What is done now: `load`, `embed`, `store` or `wait`; empty when nothing is.")
+    detail: str = Field("", description="Of `wait`: what it waits for.")
+    documents: int = Field(0, description="Documents stored so far; a file of many counts each.")
+    chunks: int = Field(0, description="Passages embedded so far.")
     failures: list[JobFailureBody]
     created_at: float = Field(description="Unix seconds.")
     updated_at: float = Field(description="Unix seconds.")
@@ -190,10 +199,75 @@ class JobBody(BaseModel):
             status=job.status,
             done=job.done,
             total=job.total,
-            failures=[JobFailureBody(document_id=one.document_id, reason=one.reason) for one in job.failures],
+            stage=job.stage,
+            detail=job.detail,
+            documents=job.documents,
+            chunks=job.chunks,
+            failures=[
+                JobFailureBody(document_id=one.document_id, reason=one.reason, kind=one.kind) for one in job.failures
+            ],
             created_at=job.created_at,
             updated_at=job.updated_at,
         )
+
+
+class DeadLetterBody(BaseModel):
+    """Something that could not be ingested, kept to be tried again."""
+
+    id: str
+    collection: str
+    document_id: str = Field(description="Empty where it could not be read.")
+    uri: str
+    reason: str = Field(description="What happened and what to do.")
+    kind: str = Field(description="What sort of failure: `throttled`, `quota`, `bad_request`, `unreadable`, ...")
+    stage: str = Field(description="Where: `read`, `embed` or `store`.")
+    retryable: bool = Field(description="False: hand it in again, corrected.")
+    path: str = Field(description="The file that it came from; empty when it came over the API.")
+    tries: int = Field(description="How often it has failed.")
+    first_at: float = Field(description="Unix seconds.")
+    last_at: float = Field(description="Unix seconds.")
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> Self:
+        """The body for a dead letter."""
+        return cls(
+            id=letter.id,
+            collection=letter.collection,
+            document_id=letter.document_id,
+            uri=letter.uri,
+            reason=letter.reason,
+            kind=letter.kind,
+            stage=letter.stage,
+            retryable=letter.retryable,
+            path=letter.path,
+            tries=letter.tries,
+            first_at=letter.first_at,
+            last_at=letter.last_at,
+        )
+
+
+class DeadLetterListBody(BaseModel):
+    """Dead letters in the order of their ids."""
+
+    dead_letters: list[DeadLetterBody]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null at the end.")
+
+    @classmethod
+    def of(cls, page: DeadLetterPage) -> Self:
+        """The body for a page."""
+        return cls(dead_letters=[DeadLetterBody.of(one) for one in page.letters], next_cursor=page.next_cursor)
+
+
+class RetryAcceptedBody(BaseModel):
+    """A job that tries dead letters again, and those that it cannot try."""
+
+    job_id: str
+    status: JobState
+    retried: int = Field(description="How many are tried again.")
+    left: list[str] = Field(
+        description="Ids that were not asked for by name and cannot be tried here: files are retried by "
+        "`holdfast ingest --retry` on their machine, and of parts of an upload nothing is kept."
+    )
 
 
 class DocumentBody(BaseModel):

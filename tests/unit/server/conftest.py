@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -14,7 +16,10 @@ import structlog
 
 from holdfast.core.events import Event, Events
 from holdfast.core.pipeline import PipelineSnapshot
+from holdfast.rag.admission import Line
 from holdfast.rag.health import Check, Health
+from holdfast.rag.records.records import Records
+from holdfast.rag.records.sqlite import SqliteRecords
 from holdfast.rag.settings import Settings
 from holdfast.rag.store.base import DocumentPage, DocumentRecord
 from holdfast.rag.store.jobs import Job, JobFailure, JobItem, JobState
@@ -33,6 +38,7 @@ from holdfast.rag.types import (
     Usage,
 )
 from holdfast.server.app import create_app
+from holdfast.testing.blocking import InlineBlocking
 from holdfast.testing.clock import FakeClock
 
 if TYPE_CHECKING:
@@ -214,12 +220,22 @@ class FakeEngine:
     status: str = "ok"
     opened: int = 0
     closed: int = 0
+    folder: TemporaryDirectory[str] = field(default_factory=TemporaryDirectory)
+    records: Records = field(init=False)
+    line: Line = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.line = Line(max_concurrent=8, max_size=100, clock=self.clock, events=self.events)
+        place = SqliteRecords(self.folder.name, blocking=InlineBlocking(), clock=self.clock)
+        self.records = Records(place, clock=self.clock, rng=random.Random(7), events=self.events)
 
     async def open(self) -> None:
         self.opened += 1
+        await self.records.open()
 
     async def close(self) -> None:
         self.closed += 1
+        await self.records.close()
 
     async def ask(self, query: Query) -> Answer:
         self.queries.append(query)
@@ -247,6 +263,10 @@ class FakeEngine:
         check = Check(status="ok", detail="42 documents", latency_ms=1.5, breaker="closed")
         status: Any = self.status
         return Health(status=status, tier=Tier.FULL, checks={"store:fake": check})
+
+    async def delete_conversation(self, conversation_id: str) -> bool:
+        await self.records.forget_feedback_on(conversation_id)
+        return await self.records.call(self.records.conversations.delete, conversation_id)
 
     async def delete_document(self, document_id: str, *, collection: str = "default") -> bool:
         self.removing.append(document_id)
@@ -289,8 +309,10 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def engine(settings: Settings) -> FakeEngine:
-    return FakeEngine(settings)
+def engine(settings: Settings) -> Iterator[FakeEngine]:
+    engine = FakeEngine(settings)
+    yield engine
+    engine.folder.cleanup()
 
 
 @pytest.fixture

@@ -289,11 +289,13 @@ async def test_other_machines_names_are_served_when_exposed(engine: Any, serving
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.5", "rag.example"])
-def test_exposed_service_without_a_key_is_refused(engine: Any, host: str) -> None:
-    """To serve other machines without a key is refused at the start, with what to set."""
-    with pytest.raises(ConfigError, match="HOLDFAST_API_KEY") as caught:
-        create_app(engine, Settings(host=host))
+async def test_exposed_service_without_a_key_is_refused(engine: Any, serving: Any, host: str) -> None:
+    """To serve other machines without a key is refused at the start, with what to do."""
+    with pytest.raises(ConfigError, match=r"holdfast keys create.*HOLDFAST_API_KEY") as caught:
+        async with serving(create_app(engine, Settings(host=host))):
+            raise AssertionError("it started")
     assert caught.value.field == "host"
+    assert engine.closed == 1
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.2"])
@@ -314,6 +316,7 @@ async def test_openapi_is_complete(client: httpx2.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     assert set(document["paths"]) == {
         "/v1/query", "/v1/search", "/v1/documents", "/v1/documents/{document_id}", "/v1/jobs/{job_id}",
+        "/v1/conversations", "/v1/conversations/{conversation_id}", "/v1/feedback",
         "/health", "/health/live", "/health/ready", "/metrics",
     }  # fmt: skip
     schemas = document["components"]["schemas"]

@@ -203,7 +203,8 @@ async def test_job_is_cancelled(client: httpx2.AsyncClient) -> None:
     await client.post("/v1/documents", json={"documents": [{"text": "a"}]})
     body = (await client.delete("/v1/jobs/job_1")).json()
     assert body["status"] == "cancelled"
-    assert body["failures"] == [{"document_id": "a", "reason": "cancelled"}]
+    assert body["failures"] == [{"document_id": "a", "reason": "cancelled", "kind": ""}]
+    assert (body["stage"], body["documents"], body["chunks"]) == ("", 0, 0)
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])

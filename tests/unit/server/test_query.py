@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from holdfast.errors import BulkheadFullError, CircuitOpenError, NotFoundError, StoreUnavailableError
+from holdfast.errors import BulkheadFullError, CircuitOpenError, NotFoundError, RateLimitedError, StoreUnavailableError
 from holdfast.rag.types import Reason, Source, Tier
 
 if TYPE_CHECKING:
@@ -157,6 +157,15 @@ async def test_too_many_questions_have_a_status(
     assert (response.status_code, response.headers["retry-after"]) == (503, header)
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["detail"] == "Too many questions are under way."
+    assert response.headers["x-holdfast-source"] == "rejected"
+
+
+async def test_who_asks_too_much_is_told_so(client: httpx2.AsyncClient, engine: Any) -> None:
+    """A limit of the caller's own is a 429 with a Retry-After: the service itself is well."""
+    engine.error = RateLimitedError("60 questions a minute are allowed.", retry_after=1.5)
+    response = await client.post("/v1/query", json=ASK)
+    assert (response.status_code, response.headers["retry-after"]) == (429, "2")
+    assert response.json()["title"] == "Too many requests"
 
 
 @pytest.mark.parametrize("stream", [False, True])

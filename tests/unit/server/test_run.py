@@ -189,8 +189,9 @@ def test_store_that_cannot_be_opened_ends_serve(engine: Any, monkeypatch: pytest
     assert engine.closed == 1
 
 
-def test_exposed_service_is_refused_before_the_port_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("restored_logging")
+def test_exposed_service_is_refused_before_the_port_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a key, nothing is opened towards other machines, not even for a moment."""
     monkeypatch.setattr(run, "bind", pytest.fail)
-    with pytest.raises(ConfigError, match="HOLDFAST_API_KEY"):
-        run.serve(Settings(host="0.0.0.0"))
+    with pytest.raises(ConfigError, match=r"holdfast keys create.*HOLDFAST_API_KEY"):
+        run.serve(Settings(host="0.0.0.0", data_dir=tmp_path))

@@ -1,11 +1,16 @@
 """``POST /v1/query``: a question, answered as one JSON object or piece by piece."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from holdfast.errors import RejectedError
+from holdfast.rag.types import Source
 from holdfast.server.bodies import read_json
-from holdfast.server.context import context_of
+from holdfast.server.context import RequestContext, context_of
 from holdfast.server.lifetime import while_wanted
 from holdfast.server.openapi import json_body, problems
 from holdfast.server.request_bodies import QueryRequest
@@ -45,14 +50,26 @@ async def query(request: Request) -> Response:
     body = await service.received(request, read_json(request, QueryRequest, max_bytes=limit))
     question = body.query(collection=service.settings.collection, request_id=context.request_id)
     if not body.stream:
-        answer = await while_wanted(service.engine.ask(question), receive=request.receive, drain=service.drain)
+        with _marked(context):
+            answer = await while_wanted(service.engine.ask(question), receive=request.receive, drain=service.drain)
         context.tier, context.source = answer.tier, answer.source
         return Response(AnswerBody.of(answer).model_dump_json(), media_type="application/json")
     feed = AnswerFeed(service.engine.stream(question))
     try:
         # A failure before the first piece can still be told by a status.
-        first = await while_wanted(feed.next(), receive=request.receive, drain=service.drain)
+        with _marked(context):
+            first = await while_wanted(feed.next(), receive=request.receive, drain=service.drain)
     except BaseException:
         await feed.close()
         raise
     return AnswerStream(feed, first=first, request_id=context.request_id, drain=service.drain)
+
+
+@contextmanager
+def _marked(context: RequestContext) -> Iterator[None]:
+    """Say in the response's headers that a question was refused."""
+    try:
+        yield
+    except RejectedError:
+        context.source = Source.REJECTED
+        raise
