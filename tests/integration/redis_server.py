@@ -94,7 +94,11 @@ class SlowProxy:
         return f"redis://127.0.0.1:{self.port}/0"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:  # the server is gone, and so is this connection
+            writer.close()
+            return
         try:
             async with asyncio.TaskGroup() as both:
                 back = both.create_task(self._pass_on(there_reader, writer, back=True))

@@ -288,7 +288,7 @@ def test_what_the_collector_ends_at_a_gate_alone_waits_for_nothing(form: str) ->
 
 def test_a_reservation_that_the_collector_ends_waits_for_nothing() -> None:
     """A block around a reservation is left later, and as whatever ended it says."""
-    limiter = RateLimiter(requests_per_minute=60, burst=1)
+    limiter = RateLimiter(requests_per_minute=60, burst=1, clock=FakeClock())
 
     def block() -> Iterator[int]:
         with limiter.reserve():

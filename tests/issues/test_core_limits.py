@@ -224,6 +224,16 @@ def test_dead_waiters_take_no_place_in_a_bulkheads_line() -> None:
     assert bulkhead.snapshot().inflight == 0
 
 
+def test_a_slot_passes_a_row_of_dead_waiters() -> None:
+    """It is free afterwards, and their coroutines, which end with the last of them, leave the line by themselves."""
+    bulkhead = Bulkhead(max_concurrent=1, max_waiting=3, clock=still())
+    slot = bulkhead.enter()
+    leave_waiting(bulkhead.admitted_async, bulkhead.admitted_async, bulkhead.admitted_async)
+    bulkhead.leave(slot)
+    state = bulkhead.snapshot()
+    assert (state.inflight, state.waiting, state.abandoned) == (0, 0, 3)
+
+
 def test_dead_waiters_take_no_place_in_a_queue() -> None:
     """A queue full of tasks whose event loop was closed lets the next one wait, and counts nobody who is gone."""
     queue = RequestQueue(max_concurrent=1, requests_per_minute=None, max_size=2, clock=still())

@@ -212,6 +212,10 @@ class Commands:
         return self._batch(command, rows, command.get("cursor", {}).get("batchSize", 101))
 
     def _do_createindexes(self, command: Row) -> Row:
+        for index in command["indexes"]:
+            if index.get("unique"):
+                keys, sparse = list(index["key"].items()), index.get("sparse", False)
+                self._collection(command).create_index(keys, name=index["name"], unique=True, sparse=sparse)
         return {"numIndexesBefore": 1, "numIndexesAfter": 1 + len(command["indexes"])}
 
     def _do_createsearchindexes(self, command: Row) -> Row:

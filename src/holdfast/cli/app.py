@@ -9,8 +9,11 @@ import typer
 
 from holdfast import __version__
 from holdfast.cli.ask import ask
+from holdfast.cli.chat.command import chat
 from holdfast.cli.eval import evaluate
 from holdfast.cli.ingest import ingest
+from holdfast.cli.keys import keys
+from holdfast.cli.lab import lab
 from holdfast.cli.model import model
 from holdfast.cli.options import Options
 from holdfast.cli.output import complain
@@ -54,11 +57,14 @@ app = typer.Typer(
 _MAIN, _MORE = "Documents and questions", "Quality and setup"
 app.command(rich_help_panel=_MAIN)(ingest)
 app.command(rich_help_panel=_MAIN)(ask)
+app.command(rich_help_panel=_MAIN)(chat)
 app.command(rich_help_panel=_MAIN)(search)
 app.command(rich_help_panel=_MAIN)(serve)
 app.command(name="eval", rich_help_panel=_MORE)(evaluate)
+app.add_typer(keys, name="keys", rich_help_panel=_MORE)
 app.command(rich_help_panel=_MORE)(model)
 app.command(rich_help_panel=_MORE)(simulate)
+app.add_typer(lab, name="lab", rich_help_panel=_MORE)
 
 
 @app.callback(invoke_without_command=True)

@@ -20,15 +20,17 @@ from typing import TYPE_CHECKING
 
 from holdfast.core.deadline import deadline_scope
 from holdfast.core.events import correlation_scope
-from holdfast.errors import RetriesExhaustedError, StoreError
+from holdfast.errors import CircuitOpenError, RetriesExhaustedError, StoreError
 from holdfast.rag.admission import Line
 from holdfast.rag.caching.flights import Flights
 from holdfast.rag.health import Health, check_all
 from holdfast.rag.inquiry import Inquiry
 from holdfast.rag.narrator import Narrator
+from holdfast.rag.policies import ALL, Policies
 from holdfast.rag.query import Query
 from holdfast.rag.questions import Questions, rounded
 from holdfast.rag.recall import Recall
+from holdfast.rag.reranking import Reranking
 from holdfast.rag.search import Searcher
 from holdfast.rag.standins import StandIns
 from holdfast.rag.tiers.wiring import service_tier
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from holdfast.rag.injection.switchboard import Injections
     from holdfast.rag.models import Models
     from holdfast.rag.records.records import Records
+    from holdfast.rag.reranking import Reranker
     from holdfast.rag.settings import Settings
     from holdfast.rag.store.base import Store
     from holdfast.rag.store.jobs import JobStore
@@ -80,6 +83,8 @@ class Engine:
         models: the models behind ``authors`` and ``embedder``, closed with the engine; None where all is local.
         faq: frequent questions with their answers; None where there are none.
         levels: what each tier does.
+        reranker: ranks what was found, in place of the ranking by the best sentence.
+        policies: which of the engine's policies work.
         injections: the switchboard of faults on purpose, where the parts were built to heed it.
     """
 
@@ -105,6 +110,8 @@ class Engine:
         models: Models | None = None,
         conversations: Conversations | None = None,
         injections: Injections | None = None,
+        reranker: Reranker | None = None,
+        policies: Policies = ALL,
     ) -> None:
         self.settings = settings
         self.injections = injections
@@ -120,8 +127,11 @@ class Engine:
         self._models = models
         self._guards = guards
         self._rng = rng
+        self._probes = policies.probes
         self._narrator = Narrator(events, clock)
         self._caches = caches
+        reranking = Reranking(reranker, clock=clock, rng=rng, events=events, narrator=self._narrator)
+        self._reranker_guard = reranking.guard
         self._searcher = Searcher(
             store=store,
             embedder=embedder,
@@ -130,6 +140,8 @@ class Engine:
             narrator=self._narrator,
             vectors=caches.vectors,
             results=caches.results,
+            reranking=reranking,
+            by_words=policies.words,
         )
         self._recall = Recall(
             cache=caches.answers,
@@ -141,6 +153,7 @@ class Engine:
             stale_ttl=settings.stale_ttl,
             semantic=caches.semantic,
         )
+        remembers = policies.remembered and caches.answers is not None and settings.stale_ttl > 0
         self.tiers = service_tier(
             store=store,
             embedder=embedder,
@@ -148,7 +161,7 @@ class Engine:
             answerer=answerer,
             guards=guards,
             records=records,
-            something_to_say=lambda: (caches.answers is not None and settings.stale_ttl > 0) or bool(faq),
+            something_to_say=lambda: remembers or bool(faq),
             clock=clock,
             rng=rng,
             narrator=self._narrator,
@@ -161,9 +174,10 @@ class Engine:
             searcher=self._searcher,
             writer=Writer(authors or [_quoting(answerer, guards)], narrator=self._narrator),
             standins=StandIns(
-                quoting=answerer,
+                quoting=answerer if policies.quotes else None,
                 quoting_guard=guards.answerer,
                 faq=faq,
+                remembers=policies.remembered,
                 contact=settings.support_contact,
                 narrator=self._narrator,
             ),
@@ -211,7 +225,8 @@ class Engine:
                 await self._embedder.embed(["warm up"], kind="query")
             except Exception as error:  # noqa: BLE001 - told as an event; each question will try again
                 self._narrator.stage_failed("embed", self._embedder.name, Reason.EMBEDDER_UNAVAILABLE, error)
-        self.tiers.open()
+        if self._probes:
+            self.tiers.open()
         self._opened = True
 
     async def close(self) -> None:
@@ -232,7 +247,8 @@ class Engine:
     def guards(self) -> Mapping[str, Pipeline]:
         """The pipelines on the path of a question, by the dependency's name; those of the models' links included."""
         links = {} if self._models is None else self._models.guards()
-        return {**self._guards.by_name(), self.records.name: self.records.guard, **links}
+        others = [self.records.guard] if self._reranker_guard is None else [self.records.guard, self._reranker_guard]
+        return {**self._guards.by_name(), **{guard.name: guard for guard in others}, **links}
 
     @property
     def embedder(self) -> Embedder | None:
@@ -323,9 +339,10 @@ class Engine:
             async with self.line.turn(query):
                 try:
                     found = await self._searcher.search(query, k=self._top_k(query))
-                except RetriesExhaustedError as error:
-                    if isinstance(error.__cause__, StoreError):
-                        raise error.__cause__ from error  # what failed matters, not how often it was tried
+                except (RetriesExhaustedError, CircuitOpenError) as error:
+                    root = error.__cause__
+                    if isinstance(root, StoreError):
+                        raise root from root.__cause__  # what failed matters, not how often it was tried
                     raise
         timings = {**found.timings_ms, "total": (self.clock.now_ns() - started) / 1e6}
         return SearchResult(

@@ -11,22 +11,27 @@ stands around them here only bounds the time.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from holdfast.core.breaker import CircuitBreaker
-from holdfast.core.breaker_options import VECTOR_STORE
+from holdfast.core.breaker_options import CACHE, VECTOR_STORE
+from holdfast.core.classify import classify
 from holdfast.core.faults import FaultKind
 from holdfast.core.pipeline import Pipeline
 from holdfast.core.retry import Retry
 from holdfast.core.timeout import Timeout
+from holdfast.errors import StoreCorruptError, StoreUnavailableError
+from holdfast.rag.policies import ALL, Policies
 from holdfast.state.guard import cache_guard
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from holdfast.core.clock import Clock
     from holdfast.core.events import Events
+    from holdfast.core.faults import Fault
 
 __all__ = ["Guards"]
 
@@ -41,6 +46,7 @@ class Guards:
         cache, embedder, store, answerer: the names of the dependencies.
         model: the name of the answerer that has a model write; None where ``answerer`` is the only one.
         remote_embedder: whether a provider embeds.
+        policies: which of them work, and by which numbers.
         clock, rng, events: where time, jitter and listeners come from.
     """
 
@@ -56,11 +62,17 @@ class Guards:
         events: Events,
         model: str | None = None,
         remote_embedder: bool = False,
+        policies: Policies = ALL,
     ) -> None:
-        def guard(name: str, *policies: Retry | CircuitBreaker | Timeout) -> Pipeline:
-            return Pipeline(*policies, name=name, clock=clock, rng=rng, events=events)
+        def guard(
+            name: str,
+            *usual: Retry | CircuitBreaker | Timeout,
+            classify: Callable[[BaseException], Fault] | None = None,
+        ) -> Pipeline:
+            kept = policies.around(usual)
+            return Pipeline(*kept, name=name, clock=clock, rng=rng, events=events, classify=classify)
 
-        self.cache = cache_guard(cache, clock=clock, rng=rng, events=events)
+        self.cache = cache_guard(cache, clock=clock, rng=rng, events=events, breaker=policies.breaker(CACHE))
         self.query_embedder = (
             guard(embedder, Timeout(seconds=_REMOTE_EMBEDDING_SECONDS))
             if remote_embedder
@@ -73,10 +85,11 @@ class Guards:
         )
         self.store = guard(
             store,
-            # What took two seconds once takes as long again: an old answer now is worth more than a new one then.
-            Retry(max_retries=2, initial_delay=0.05, max_delay=0.5, limits={FaultKind.TIMEOUT: 0}),
+            # What took two seconds twice takes as long again: an old answer now is worth more than a new one then.
+            Retry(max_retries=2, initial_delay=0.05, max_delay=0.5, limits={FaultKind.TIMEOUT: 1}),
             CircuitBreaker(VECTOR_STORE),
             Timeout(seconds=2.0),
+            classify=_of_store,
         )
         self.answerer = guard(
             answerer, CircuitBreaker(failure_threshold=5, recovery_timeout=15.0), Timeout(seconds=5.0)
@@ -94,3 +107,14 @@ class Guards:
         """The pipelines on the path of a question, by the dependency's name."""
         guards = (self.cache, self.query_embedder, self.store, self.model, self.answerer)
         return {guard.name: guard for guard in guards}
+
+
+def _of_store(error: BaseException) -> Fault:
+    """As for anything else, but a store that is not there, or cannot be read, may be well in a moment.
+
+    Elsewhere that is no reason to try again: who ingests has to be told. Who asks has nothing but old answers
+    otherwise, and two more looks cost less than half a second, until the breaker knows.
+    """
+    fault = classify(error)
+    lost = isinstance(error, StoreUnavailableError | StoreCorruptError)
+    return replace(fault, transient=True) if lost else fault

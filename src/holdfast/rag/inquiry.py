@@ -200,7 +200,9 @@ class Inquiry:
     def _labelled(self, asked: _Walk, found: Found, written: Written) -> Answer:
         draft = written.draft
         self._narrator.generated(written.answerer, draft, asked.timings["answer"])
-        tier = worse(written.tier, Tier.DEGRADED) if found.reasons else written.tier
+        # Without a reranker the usual order is there, which is what others have all the time.
+        lacking = any(reason is not Reason.RERANKER_UNAVAILABLE for reason in found.reasons)
+        tier = worse(written.tier, Tier.DEGRADED) if lacking else written.tier
         reasons = self._reasons(asked, (*found.reasons, *written.reasons))
         return Answer(
             text=draft.text,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.errors import DependencyError
 from holdfast.rag.answering.terms import question_words
-from holdfast.rag.retrieval import RERANK_POOL, Fused, fuse, rerank
+from holdfast.rag.retrieval import RERANK_POOL, Fused, fuse
 from holdfast.rag.types import Hit, Reason
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from holdfast.rag.guards import Guards
     from holdfast.rag.narrator import Narrator
     from holdfast.rag.query import Query
+    from holdfast.rag.reranking import Reranking
     from holdfast.rag.store.base import Scored, Store
     from holdfast.state.embeddings import EmbeddingCache
 
@@ -77,6 +78,8 @@ class Searcher:
         embedder: None when the operator chose to search by words only; then nothing is missing.
         vectors: remembers the vectors of questions; None for nothing.
         results: remembers what was found; None for nothing.
+        reranking: ranks what was found.
+        by_words: whether a search by words alone stands in where the one by vectors cannot be made.
     """
 
     def __init__(
@@ -89,6 +92,8 @@ class Searcher:
         narrator: Narrator,
         vectors: EmbeddingCache | None = None,
         results: SearchCache | None = None,
+        reranking: Reranking,
+        by_words: bool = True,
     ) -> None:
         self._store = store
         self._embedder = embedder
@@ -97,6 +102,8 @@ class Searcher:
         self._narrator = narrator
         self._vectors = vectors
         self._results = results
+        self._reranking = reranking
+        self._words = by_words
 
     async def embedded(self, query: Query) -> Embedded:
         """The question's vector, from the cache or made; never raises for what is broken."""
@@ -128,6 +135,7 @@ class Searcher:
 
         Raises:
             Exception: both searches failed; it is the failure of the search by words.
+            DependencyError: the search by vectors failed, and words alone are not to stand in.
         """
         started = self._clock.now_ns()
         known = await self._known_result(query, k, generation)
@@ -145,6 +153,8 @@ class Searcher:
             lexical, frequencies, chunk_count = await self._settled(by_words, by_vectors, reasons)
         finally:
             by_words.cancel()
+        if by_vectors is None and not self._words and self._embedder is not None:
+            raise DependencyError("The documents could not be searched by vectors; words alone are not to stand in.")
         if (
             embedded.vector is not None
             and not by_vectors
@@ -154,7 +164,9 @@ class Searcher:
         ):
             reasons.append(Reason.VECTORS_MISSING)
         fused = fuse(lexical, by_vectors or (), k=max(k, RERANK_POOL))
-        hits = rerank(await self._fetch(fused, query), embedded.vector, k=k)
+        fetched = await self._fetch(fused, query)
+        hits, missed = await self._reranking.best(query.question, fetched, embedded.vector, k=k)
+        reasons += missed
         taken = self._ms_since(started) - waited
         self._narrator.searched(self._store.name, len(hits), taken)
         found = Found(

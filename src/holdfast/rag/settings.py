@@ -171,11 +171,42 @@ class Settings(BaseSettings):
         json_schema_extra={"rule": "must be a path"},
     )
     max_answer_tokens: _Int = Field(default=500, ge=1, le=100_000, description="Tokens that a model's answer may have.")
+    cheap_model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1000,
+        description=(
+            "The model that writes when the service is degraded, and when `model` failed: a cheaper or another "
+            "provider's."
+        ),
+        json_schema_extra={
+            "rule": "must be as for `model`",
+            "default_text": "the next one of `model`",
+        },
+    )
+    degraded_answer_tokens: _Int = Field(
+        default=200,
+        ge=1,
+        le=100_000,
+        description="Tokens that a model's answer may have while the service is degraded.",
+    )
+    degraded_top_k: _Int = Field(
+        default=3, ge=1, le=50, description="Passages that an answer rests on at most while the service is degraded."
+    )
+    queue_size: _Int = Field(
+        default=500,
+        ge=0,
+        le=100_000,
+        description=(
+            "Questions that may wait for their turn; fewer, where so many could not be answered in 10 s. A full line "
+            "refuses questions of low priority first."
+        ),
+    )
     top_k: _Int = Field(
         default=5, ge=1, le=50, description="Passages that an answer rests on when the request does not say."
     )
     cache_size: _Int = Field(
-        default=1000, ge=0, le=1_000_000, description="Answers kept in memory; 0 switches the cache off."
+        default=1000, ge=0, le=1_000_000, description="Answers kept in memory; 0 switches all caches off."
     )
     cache_ttl: _Seconds = Field(
         default=300.0,
@@ -190,6 +221,22 @@ class Settings(BaseSettings):
         le=2_592_000,
         allow_inf_nan=False,
         description="Seconds for which the last known good answer may stand in during a failure; 0: it never does.",
+    )
+    semantic_cache: bool = Field(
+        default=False,
+        description=(
+            "Whether a question also gets the cached answer to the same question in other words (in English), "
+            "see [caches](../explanation/caches.md)."
+        ),
+        json_schema_extra={"rule": "must be true or false"},
+    )
+    faq_file: _Folder | None = Field(
+        default=None,
+        description=(
+            "The file of common questions with their answers, given when nothing better can be, "
+            "see [FAQ](../how-to/faq.md)."
+        ),
+        json_schema_extra={"rule": "must be a path", "default_text": "`faq.toml` in `data_dir`, where there is one"},
     )
     chunk_chars: _Int = Field(
         default=750,
@@ -209,6 +256,22 @@ class Settings(BaseSettings):
         le=50 * _MIB,
         description="Bytes that a file may have to be ingested; a larger one is reported and skipped.",
     )
+    fault_injection: bool = Field(
+        default=False,
+        description=(
+            "Whether faults can be injected into the running engine; a drill for operators. `holdfast chat` has it on."
+        ),
+        json_schema_extra={"rule": "must be true or false"},
+    )
+    conversation_days: _Int = Field(
+        default=90,
+        ge=0,
+        le=36_500,
+        description=(
+            "Days after its last question for which a conversation is kept, and feedback after it was given; "
+            "0: until it is deleted."
+        ),
+    )
     support_contact: str = Field(
         default="",
         max_length=200,
@@ -225,8 +288,8 @@ class Settings(BaseSettings):
     api_key: _Key | None = Field(
         default=None,
         description=(
-            "The key that clients of the HTTP API must send, at least 16 characters. "
-            "Needed when other machines can reach the service."
+            "A key that clients of the HTTP API may send, at least 16 characters. This or a key of `holdfast keys` is "
+            "needed when other machines can reach the service."
         ),
         json_schema_extra=_KEY_RULE,
     )
@@ -245,18 +308,65 @@ class Settings(BaseSettings):
         description="The key for Voyage's API, used where a model of Voyage is configured.",
         json_schema_extra=_KEY_RULE,
     )
+    store: Literal["sqlite", "lancedb", "mongodb"] | None = Field(
+        default=None,
+        description=(
+            "Where documents are: sqlite and lancedb in `data_dir` (see [LanceDB](../how-to/lancedb.md)), "
+            "mongodb on the server of `mongodb_uri`. Another store begins empty: ingest again."
+        ),
+        json_schema_extra={
+            "rule": "must be one of sqlite, lancedb, mongodb",
+            "default_text": "mongodb where `mongodb_uri` is set, else sqlite",
+        },
+    )
+    lancedb_place: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=2000,
+        description=(
+            "Where LanceDB's table is instead: object storage such as s3://bucket/path, whose keys LanceDB takes from "
+            "the environment."
+        ),
+        json_schema_extra={"rule": "must be a folder or an address of object storage", "default_text": "in `data_dir`"},
+    )
+    approximate_vectors: bool = Field(
+        default=False,
+        description=(
+            "Whether searches by vectors may use an index that misses some of the nearest passages: faster with many "
+            "documents. For lancedb, and for mongodb with a search engine."
+        ),
+        json_schema_extra={"rule": "must be true or false"},
+    )
+    analytics_days: _Int = Field(
+        default=30,
+        ge=0,
+        le=36_500,
+        description=(
+            "Days for which a row is kept in MongoDB for each question (tier, source, latency, cost, reasons; never "
+            "its text) and each warning; 0: none is written."
+        ),
+    )
     mongodb_uri: Annotated[SecretStr, _address("mongodb://", "mongodb+srv://")] | None = Field(
         default=None,
-        description="The MongoDB server; may hold a password. Read and kept secret; only SQLite is used yet.",
+        description=(
+            "The MongoDB server that replicas share their documents through; may hold a password, and is kept secret. "
+            "See [documents in MongoDB](../how-to/mongodb.md)."
+        ),
         json_schema_extra={"rule": "must begin with mongodb:// or mongodb+srv://"},
     )
     redis_url: Annotated[SecretStr, _address("redis://", "rediss://", "unix://")] | None = Field(
         default=None,
         description=(
-            "The Redis server, e.g. redis://localhost:6379; may hold a password. "
-            "Read and kept secret; no other cache than memory is used yet."
+            "The Redis server that processes share their caches through, e.g. redis://localhost:6379; may hold a "
+            "password, and is kept secret. See [caches in Redis](../how-to/redis.md)."
         ),
         json_schema_extra={"rule": "must begin with redis://, rediss:// or unix://"},
+    )
+    redis_namespace: str = Field(
+        default="default",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="Keeps services apart that share a Redis server: with other documents, take another name.",
+        json_schema_extra={"rule": "must be 1 to 64 letters, digits, '-', '_' or '.'"},
     )
 
     @classmethod

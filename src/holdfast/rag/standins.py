@@ -29,18 +29,27 @@ class StandIns:
     """Answers without the means of the better tiers.
 
     Args:
-        quoting: quotes the sentences that answer best, word for word.
+        quoting: quotes the sentences that answer best, word for word; None: no words of the documents stand in.
         quoting_guard: the pipeline around it.
         faq: frequent questions with their answers; None where there are none.
+        remembers: whether the last good answer stands in.
         contact: how users reach a person.
     """
 
     def __init__(
-        self, *, quoting: Answerer, quoting_guard: Pipeline, faq: Faq | None, contact: str, narrator: Narrator
+        self,
+        *,
+        quoting: Answerer | None,
+        quoting_guard: Pipeline,
+        faq: Faq | None,
+        contact: str,
+        narrator: Narrator,
+        remembers: bool = True,
     ) -> None:
         self._quoting = quoting
         self._guard = quoting_guard
         self._faq = faq
+        self._remembers = remembers
         self._contact = contact
         self._narrator = narrator
 
@@ -55,18 +64,23 @@ class StandIns:
         Args:
             quoted: whether quoting was tried already, and failed.
         """
-        if remembered.answer is not None and remembered.unchanged:
+        if self._stands_in(remembered) and remembered.unchanged:
             return self._remembered(remembered, reasons)
-        draft = None if quoted else await self._quote(request)
+        draft = None if quoted or self._quoting is None else await self._quote(self._quoting, request)
         if draft is not None and draft.answered:
             return _drafted(draft, reasons)
-        if remembered.answer is not None:
+        if self._stands_in(remembered):
             return self._remembered(remembered, reasons)
-        return self._frequent(query, reasons) or _drafted(draft or excerpt(request.hits), reasons)
+        frequent = self._frequent(query, reasons)
+        if frequent is not None:
+            return frequent
+        if self._quoting is None:
+            return self.offline(reasons)
+        return _drafted(draft or excerpt(request.hits), reasons)
 
     def unsearched(self, query: Query, remembered: Remembered, reasons: Sequence[Reason]) -> Answer:
         """The answer where the documents could not be searched: the last good one, a frequent question, or sorry."""
-        if remembered.answer is not None:
+        if self._stands_in(remembered):
             return self._remembered(remembered, reasons)
         return self._frequent(query, reasons) or self.offline(reasons)
 
@@ -94,11 +108,14 @@ class StandIns:
             reasons=tuple(dict.fromkeys((*reasons, Reason.SERVICE_UNAVAILABLE))),
         )
 
-    async def _quote(self, request: AnswerRequest) -> Draft | None:
+    def _stands_in(self, remembered: Remembered) -> bool:
+        return self._remembers and remembered.answer is not None
+
+    async def _quote(self, quoting: Answerer, request: AnswerRequest) -> Draft | None:
         try:
-            return await self._guard.call(self._quoting.answer, request)
+            return await self._guard.call(quoting.answer, request)
         except Exception as error:  # noqa: BLE001 - there are other ways to stand in
-            self._narrator.stage_failed("answer", self._quoting.name, Reason.ANSWERER_UNAVAILABLE, error)
+            self._narrator.stage_failed("answer", quoting.name, Reason.ANSWERER_UNAVAILABLE, error)
             return None
 
     def _remembered(self, remembered: Remembered, reasons: Sequence[Reason]) -> Answer:

@@ -45,12 +45,23 @@ from holdfast.core.events import (
     RetryScheduled,
     RetrySucceeded,
 )
+from holdfast.telemetry.conversation_events import (
+    ConversationSummarised,
+    MemoryFailed,
+    QuestionRewritten,
+    SummaryPostponed,
+    TurnLost,
+    TurnReplayed,
+)
 from holdfast.telemetry.events import (
     AnswerGenerated,
     AnswerReturned,
     CacheLookup,
+    DependencyProbed,
     DocumentIngested,
     DocumentSkipped,
+    FaultEnded,
+    FaultInjected,
     JobFinished,
     ModelCallPriced,
     QuestionEmbedded,
@@ -109,7 +120,7 @@ def _received(event: QuestionReceived) -> _Line:
 
 
 def _cache(event: CacheLookup) -> _Line:
-    return "info", "cache hit" if event.hit else "cache miss", {}
+    return "info", "cache hit" if event.hit else "cache miss", {"cache": event.cache}
 
 
 def _embedded(event: QuestionEmbedded) -> _Line:
@@ -145,7 +156,8 @@ def _returned(event: AnswerReturned) -> _Line:
         "cost_usd": event.cost_usd,
         "latency_ms": _rounded(event.seconds * 1e3),
     }
-    return "error" if event.status == "failed" else "info", "answer returned", fields
+    level = {"failed": "error", "rejected": "warning"}.get(event.status, "info")
+    return level, "question refused" if event.status == "rejected" else "answer returned", fields
 
 
 def _stage_failed(event: StageFailed) -> _Line:
@@ -156,6 +168,12 @@ def _stage_failed(event: StageFailed) -> _Line:
 def _tier_changed(event: TierChanged) -> _Line:
     fields = {"from_tier": event.from_tier, "to_tier": event.to_tier, "reasons": list(event.reasons)}
     return "info" if event.to_tier == "full" else "warning", "service tier changed", fields
+
+
+def _probed(event: DependencyProbed) -> _Line:
+    if event.alive:
+        return "info", "dependency works again", {"latency_ms": _rounded(event.latency_ms)}
+    return "debug", "dependency still fails", {"latency_ms": _rounded(event.latency_ms), "error": event.error}
 
 
 def _ingested(event: DocumentIngested) -> _Line:
@@ -273,10 +291,19 @@ _LINES: Mapping[type[Event], Callable[[Any], _Line]] = {
     AnswerReturned: _returned,
     StageFailed: _stage_failed,
     TierChanged: _tier_changed,
+    DependencyProbed: _probed,
     DocumentIngested: _ingested,
     DocumentSkipped: _skipped,
     JobFinished: _job_finished,
     ModelCallPriced: _priced,
+    FaultInjected: _plain("warning", "fault injected"),
+    FaultEnded: _plain("warning", "injected fault ended"),
+    MemoryFailed: _plain("warning", "conversation memory failed"),
+    TurnReplayed: _plain("info", "conversation turn kept late"),
+    TurnLost: _plain("error", "conversation turn lost"),
+    QuestionRewritten: _plain("info", "question rewritten"),
+    ConversationSummarised: _plain("info", "conversation summarised"),
+    SummaryPostponed: _plain("warning", "conversation summary postponed"),
     ModelAnswered: _plain("info", "model answered"),
     ModelFailedOver: _plain("warning", "model failed over"),
     KeyParked: _plain("error", "provider refused a key"),

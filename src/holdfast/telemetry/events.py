@@ -16,8 +16,11 @@ __all__ = [
     "AnswerGenerated",
     "AnswerReturned",
     "CacheLookup",
+    "DependencyProbed",
     "DocumentIngested",
     "DocumentSkipped",
+    "FaultEnded",
+    "FaultInjected",
     "JobFinished",
     "ModelCallPriced",
     "QuestionEmbedded",
@@ -61,8 +64,15 @@ class QuestionReceived(ServiceEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheLookup(ServiceEvent):
-    """The answer cache was asked."""
+    """A cache was asked.
 
+    Attributes:
+        cache: which one: ``answer``, ``semantic`` (an answer to the question in other words), ``embedding`` or
+            ``search``.
+        hit: whether it had what can be used; of an answer, one that is as good as a new one.
+    """
+
+    cache: str = "answer"
     hit: bool
 
 
@@ -109,10 +119,10 @@ class AnswerGenerated(ServiceEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageFailed(ServiceEvent):
-    """A stage of the query path failed for good, after its retries; the answer goes on without it.
+    """A stage failed for good, after its retries. A question's answer goes on without it; an ingest job waits.
 
     Attributes:
-        stage: ``cache``, ``embed``, ``search`` or ``answer``. The base's ``dependency`` names what failed.
+        stage: ``cache``, ``embed``, ``search``, ``answer`` or ``ingest``. The base's ``dependency`` names what failed.
         reason_code: the machine-readable reason that the answer will carry.
         error: the error's type and sentence.
     """
@@ -127,7 +137,8 @@ class AnswerReturned(ServiceEvent):
     """A question is finished: the last event of its life, exactly one for each ``QuestionReceived``.
 
     Attributes:
-        status: ``ok``; ``degraded``: something was missing; ``unanswered``: nothing fits; ``failed``: no answer.
+        status: ``ok``; ``degraded``: something was missing; ``unanswered``: nothing fits; ``failed``: no answer;
+            ``rejected``: refused, before anything was spent on it.
         source: where the answer came from (``live``, ``cache``, ...).
         tier: what the service could muster (``full``, ``degraded``, ``minimal``, ``offline``).
         reasons: machine-readable codes of what was missing.
@@ -151,6 +162,21 @@ class TierChanged(ServiceEvent):
     from_tier: str
     to_tier: str
     reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DependencyProbed(ServiceEvent):
+    """A dependency that was ill was asked something cheap, in the background, to see whether it works again.
+
+    Attributes:
+        alive: whether it answered.
+        latency_ms: milliseconds.
+        error: the error's type and sentence; empty when it answered.
+    """
+
+    alive: bool
+    latency_ms: float
+    error: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,13 +217,43 @@ class JobFinished(ServiceEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FaultInjected(ServiceEvent):
+    """Somebody lets a dependency fail on purpose; the base's ``dependency`` is its role, ``"store"``.
+
+    Attributes:
+        kind: how it fails, ``timeout``, ``unavailable``, ...
+        rate: the share of the calls that fail.
+        seconds: how long at most.
+    """
+
+    kind: str
+    rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultEnded(ServiceEvent):
+    """A fault that was injected is over.
+
+    Attributes:
+        kind: as in :class:`FaultInjected`.
+        hits: calls that met it.
+        reason: ``expired`` or ``cleared``.
+    """
+
+    kind: str
+    hits: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCallPriced(ServiceEvent):
     """A call to a model is over, and this is what it cost; exactly one for each call that used tokens.
 
     Attributes:
         provider, model: whose it was; the base's ``dependency`` is ``"model:<provider>/<model>"``.
-        cause: what it was made for: ``first``, ``retry``, ``failover``, ``hedge``, ``fallback``, ``continuation``, or
-            ``wasted``: paid and not used.
+        cause: what it was made for: ``first``, ``retry``, ``failover``, ``hedge``, ``fallback``, ``continuation``,
+            ``wasted``: paid and not used, or ``probe``: a look whether the target works again.
         prompt_tokens: tokens read, those from the provider's cache included.
         completion_tokens: tokens written.
         cached_tokens: those of ``prompt_tokens`` that came from the provider's cache.

@@ -52,14 +52,16 @@ if TYPE_CHECKING:
     from holdfast.core.events import Event, Events
     from holdfast.core.pipeline import PipelineSnapshot
 
-__all__ = ["JOB_STATES", "QUERY_BUCKETS", "SOURCES", "TIERS", "Guard", "Metrics"]
+__all__ = ["CACHES", "JOB_STATES", "QUERY_BUCKETS", "SOURCES", "TIERS", "Guard", "Metrics"]
 
 # Otherwise every counter brings a second series with the time when it was made.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 TIERS: Final = ("full", "degraded", "minimal", "offline")
+_NO_ANSWER = frozenset({"failed", "rejected"})
 SOURCES: Final = ("live", "cache", "stale_cache", "other_provider", "extract", "faq", "static", "rejected")
 JOB_STATES: Final = ("done", "partial", "failed", "cancelled")
+CACHES: Final = ("answer", "semantic", "embedding", "search")
 BREAKER_STATES: Final = ("closed", "open", "half_open")
 
 QUERY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 15.0, 30.0)
@@ -85,9 +87,16 @@ class Metrics:
     Args:
         clock: for the window of the retry ratio and for how long something lasts.
         guards: gives the pipelines by the name of their dependency, at each scrape.
+        queue_depth: gives how full the line in front of the service is, in percent, at each scrape.
     """
 
-    def __init__(self, *, clock: Clock, guards: Callable[[], Mapping[str, Guard]] = dict) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        guards: Callable[[], Mapping[str, Guard]] = dict,
+        queue_depth: Callable[[], float] = float,
+    ) -> None:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._queries = _Queries(self.registry)
@@ -97,6 +106,11 @@ class Metrics:
         self._models = ModelCosts(self.registry)
         self._model_calls = ModelCalls(self.registry)
         self.registry.register(_Breakers(guards))
+        Gauge(
+            "rag_queue_depth_percent",
+            "Questions that wait for their turn, in percent of how many may.",
+            registry=self.registry,
+        ).set_function(queue_depth)
         Info("holdfast_build", "Which build this is.", registry=self.registry).info({"version": __version__})
         ProcessCollector(registry=self.registry)
 
@@ -140,7 +154,7 @@ class _Queries:
         requests = Counter("rag_requests_total", "Questions that were finished.", ["operation"], registry=registry)
         errors = Counter(
             "rag_errors_total",
-            "Questions that got no answer, the polite sentence included.",
+            "Questions that got no answer: the polite sentence, or refused.",
             ["operation"],
             registry=registry,
         )
@@ -151,8 +165,9 @@ class _Queries:
             buckets=QUERY_BUCKETS,
             registry=registry,
         )
-        self._lookups = Counter("rag_cache_requests_total", "Lookups in the answer cache.", registry=registry)
-        self._hits = Counter("rag_cache_hits_total", "Lookups that found a fresh answer.", registry=registry)
+        lookups = Counter("rag_cache_requests_total", "Lookups, by cache.", ["cache"], registry=registry)
+        hits = Counter("rag_cache_hits_total", "Lookups that found what can be used.", ["cache"], registry=registry)
+        self._lookups = {cache: (lookups.labels(cache), hits.labels(cache)) for cache in (*CACHES, _OTHER)}
         self._cost = Counter("rag_cost_usd_total", "What answers cost, in US dollars.", registry=registry)
         fallbacks = Counter(
             "rag_fallback_total", "Degraded answers, by what stood in for the full one.", ["source"], registry=registry
@@ -161,7 +176,7 @@ class _Queries:
 
     def returned(self, event: AnswerReturned) -> None:
         self._requests.inc()
-        if event.status == "failed":
+        if event.status in _NO_ANSWER:
             self._errors.inc()
         self._seconds.observe(event.seconds)
         if event.cost_usd > 0:
@@ -170,9 +185,10 @@ class _Queries:
             self._fallbacks[event.source if event.source in self._fallbacks else _OTHER].inc()
 
     def looked_up(self, event: CacheLookup) -> None:
-        self._lookups.inc()
+        lookups, hits = self._lookups.get(event.cache, self._lookups[_OTHER])
+        lookups.inc()
         if event.hit:
-            self._hits.inc()
+            hits.inc()
 
 
 class _Retries:

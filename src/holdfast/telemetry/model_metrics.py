@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CAUSES", "DIRECTIONS", "FIRST_TOKEN_BUCKETS", "MAX_MODELS", "ModelCalls", "ModelCosts"]
 
-CAUSES: Final = ("first", "retry", "failover", "hedge", "fallback", "continuation", "wasted")
+CAUSES: Final = ("first", "retry", "failover", "hedge", "fallback", "continuation", "wasted", "probe")
 DIRECTIONS: Final = ("input", "cached_input", "output")
 
 MAX_MODELS: Final = 100

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from holdfast.llm.embedding import Embedder
+from holdfast.llm.embedding_checks import examine
 
 if TYPE_CHECKING:
     from holdfast.llm.embedding import Vectors
@@ -129,6 +130,12 @@ async def check_kinds(embedder: Embedder) -> None:
     _same(documents, await embedder.embed([own, other]), "texts are documents unless said otherwise")
 
 
+async def check_neighbours(embedder: Embedder) -> None:
+    """What an operator's check looks at is in order, and texts on the same matter lie closer than others."""
+    for finding in await examine(embedder):
+        _require(finding.ok, f"{finding.check}: {finding.detail}")
+
+
 async def check_concurrent_calls(embedder: Embedder) -> None:
     """Calls that run at once get their own vectors."""
     groups = [[f"{text} in call {number}" for text in _TEXTS] for number in range(8)]
@@ -156,6 +163,7 @@ EMBEDDER_CHECKS: tuple[EmbedderCheck, ...] = (
     check_batch_invariance,
     check_long_input,
     check_kinds,
+    check_neighbours,
     check_concurrent_calls,
     check_results_are_own,
 )

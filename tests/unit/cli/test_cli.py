@@ -171,7 +171,8 @@ def test_every_command_has_help_and_documentation(holdfast: Run, command: str) -
     page = DOCS.read_text(encoding="utf-8")
     assert f"\n## `holdfast {command}" in page
     section = page.partition(f"\n## `holdfast {command}")[2].partition("\n## ")[0]
-    parameters = [each for each in COMMANDS[command].params if each.param_type_name == "option"]
+    commands = [COMMANDS[command], *getattr(COMMANDS[command], "commands", {}).values()]
+    parameters = [each for one in commands for each in one.params if each.param_type_name == "option"]
     options = {name for each in parameters for name in each.opts}
     assert options
     assert options <= set(section.replace("`", " ").replace(",", " ").split()), "an option is not in the reference page"
@@ -488,20 +489,35 @@ def test_ingest_summary(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> No
         "48 documents: 40 new, 3 changed, 5 as they were. 1,234 passages written in 10.0 s, 123 chunks/s.\n"
     )
     assert done.err == ""
-    assert engine.ingestor.calls == [{"paths": [tmp_path], "collection": "default", "uri_prefix": ""}]
+    assert engine.ingestor.calls == [
+        {"paths": [tmp_path], "collection": "default", "uri_prefix": "", "fail_fast": False}
+    ]
     assert engine.closed
 
 
 def test_ingest_options_reach_the_engine(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> None:
     """Collection and uri prefix are those of the options."""
     holdfast("ingest", str(tmp_path), "--collection", "other", "--uri-prefix", "https://example.com/")
-    assert engine.ingestor.calls == [{"paths": [tmp_path], "collection": "other", "uri_prefix": "https://example.com/"}]
+    assert engine.ingestor.calls == [
+        {"paths": [tmp_path], "collection": "other", "uri_prefix": "https://example.com/", "fail_fast": False}
+    ]
 
 
 def test_ingest_sample(holdfast: Run, engine: FakeEngine) -> None:
     """--sample ingests the articles that come with the package."""
     assert holdfast("ingest", "--sample").code == 0
     assert engine.ingestor.calls[0]["paths"] == [articles_dir()]
+
+
+def test_the_sample_brings_its_faq(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> None:
+    """--sample puts its FAQ into the data folder, says so, and leaves one that is there as it is."""
+    faq = tmp_path / "data" / "faq.toml"
+    faq.parent.mkdir()
+    assert "Its FAQ is in" in holdfast("ingest", "--sample").err
+    assert 'collection = "default"' in faq.read_text("utf-8")
+    faq.write_text("# my own\n")
+    assert "FAQ" not in holdfast("ingest", "--sample").err
+    assert faq.read_text("utf-8") == "# my own\n"
 
 
 def test_ingest_problems_are_listed(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> None:
@@ -629,8 +645,8 @@ def test_eval_counts(holdfast: Run, engine: FakeEngine, tmp_path: Path) -> None:
     assert engine.settings is not None
     assert (engine.settings.cache_size, engine.settings.top_k) == (0, 4)
     assert [query.question for query in engine.queries] == ["how long?"] * 2 + ["how much?"] * 2 + ["who?"] * 2
-    rows = {line.split()[1]: line.split() for line in done.out.splitlines() if line.startswith("│")}
-    assert rows["all"][5:13:2] == ["0.500"] * 4
+    rows = {line.split()[0]: line.split() for line in done.out.splitlines() if line.strip()}
+    assert rows["all"] == ["all", "2", *["0.500"] * 6, "0.000"]
     assert "recall@4" in done.out
     assert "Of 1 questions that no document answers, refused: 0.000" in done.out
     report = json.loads((tmp_path / "out.json").read_text())

@@ -12,15 +12,19 @@ import pytest
 
 from holdfast.core.events import Events
 from holdfast.rag.answering.extractive import ExtractiveAnswerer
-from holdfast.rag.cache import AnswerCache, MemoryAnswerCache
+from holdfast.rag.caching.answers import BackedAnswerCache
+from holdfast.rag.caching.caches import Caches
 from holdfast.rag.chunking import ChunkOptions
 from holdfast.rag.engine import Engine
 from holdfast.rag.guards import Guards
 from holdfast.rag.ingest import Ingestor
 from holdfast.rag.ingest.writer import DocumentWriter
 from holdfast.rag.narrator import Narrator
+from holdfast.rag.records.records import Records
+from holdfast.rag.records.sqlite import SqliteRecords
 from holdfast.rag.settings import load_settings
 from holdfast.rag.store.sqlite import SqliteStore
+from holdfast.state.memory import MemoryCache
 from holdfast.testing.blocking import InlineBlocking
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.embedders import HashEmbedder
@@ -28,6 +32,8 @@ from holdfast.testing.events import EventRecorder
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from holdfast.rag.cache import AnswerCache
 
 RETURNS = """# Return an item
 
@@ -100,7 +106,9 @@ def make_engine(tmp_path: Path) -> MakeEngine:
         configured = load_settings(environ={}, data_dir=folder, support_contact="help@shop.example", **settings)
         store = Fault(SqliteStore(folder, blocking=blocking, clock=clock))
         some_embedder = Fault(HashEmbedder(dimension=256)) if embedder == "hash" else embedder
-        some_cache: AnswerCache | Any = Fault(MemoryAnswerCache(size=10)) if cache == "memory" else cache
+        some_cache: AnswerCache | Any = (
+            Fault(BackedAnswerCache(MemoryCache(max_entries=10, clock=clock))) if cache == "memory" else cache
+        )
         answerer = Fault(ExtractiveAnswerer(blocking=blocking))
         guards = Guards(
             cache="cache:memory",
@@ -130,9 +138,12 @@ def make_engine(tmp_path: Path) -> MakeEngine:
             jobs=store,
             embedder=some_embedder,
             answerer=answerer,
-            cache=some_cache,
+            caches=Caches(answers=some_cache),
             ingestor=ingestor,
             guards=guards,
+            records=Records(
+                SqliteRecords(folder, blocking=blocking, clock=clock), clock=clock, rng=random.Random(7), events=events
+            ),
             blocking=blocking,
             clock=clock,
             rng=random.Random(7),

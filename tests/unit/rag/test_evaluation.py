@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.errors import ConfigError, InvalidInputError, StoreUnavailableError
-from holdfast.rag.evaluation import EvalReport, Question, evaluate, read_questions
+from holdfast.rag.evaluation import EvalReport, Question, evaluate, evaluate_tiers, read_questions
 from holdfast.rag.evaluation.measures import article_of, auc, contains_fact, percentile
 from holdfast.rag.types import Answer, Chunk, Citation, Hit, Reason, SearchResult, Source, StoredChunk, Tier
 from holdfast.testing.clock import FakeClock
@@ -36,6 +36,9 @@ class KnownService:
         self.answers: dict[str, tuple[str, float, Sequence[str]]] = {}
         self.asked: list[tuple[str, str, int | None]] = []
 
+        self.passages: dict[str, str] = {}
+        self.tiers: list[Tier | None] = []
+
     def knows(self, question: str, found: Sequence[str], answer: str, confidence: float, cites: Sequence[str]) -> None:
         self.found[question] = found
         self.answers[question] = (answer, confidence, cites)
@@ -47,6 +50,7 @@ class KnownService:
 
     async def ask(self, query: Query) -> Answer:
         self.asked.append(("ask", query.collection, query.top_k))
+        self.tiers.append(query.tier)
         self.clock.advance(0.010 * len([one for one in self.asked if one[0] == "ask"]))
         text, confidence, cites = self.answers[query.question]
         citations = tuple(
@@ -55,7 +59,7 @@ class KnownService:
                 chunk_id="c",
                 title="",
                 uri=f"help/{article}.md",
-                text="",
+                text=self.passages.get(article, ""),
                 start=0,
                 end=0,
                 score=1.0,
@@ -67,7 +71,7 @@ class KnownService:
             citations=citations,
             answered=bool(cites),
             source=Source.EXTRACT,
-            tier=Tier.FULL,
+            tier=query.tier or Tier.FULL,
             confidence=confidence,
         )
 
@@ -123,6 +127,37 @@ async def test_the_answers_are_judged_by_facts_citations_and_refusals(report: Ev
     assert report.unanswerable == 2
     assert report.unanswerable_refused == pytest.approx(1 / 2)
     assert report.unanswerable_refused_by_style == {"near_miss": 0.0, "off_topic": 1.0}
+
+
+async def test_citations_are_judged_by_their_article_and_by_what_they_say(
+    service: KnownService, clock: FakeClock
+) -> None:
+    """A cited passage is right when it comes from the right article or holds a fact; all cited ones are the whole."""
+    service.passages = {"prices": "You have 30 days.", "labels": "Something else."}
+    service.knows("return?", ["returns"], "30 days [1][2][3][4].", 0.9, ["returns", "returns", "prices", "labels"])
+    report = await evaluate(service, QUESTIONS[:2], UNANSWERABLE[1:], clock=clock)
+    assert [(record.citations, record.citations_right) for record in report.records] == [(4, 3), (1, 0), (1, None)]
+    assert report.overall.citation_precision == pytest.approx(3 / 5)
+
+
+async def test_without_a_citation_there_is_no_precision(service: KnownService, clock: FakeClock) -> None:
+    """Where no answer cites anything the precision is None, not zero."""
+    report = await evaluate(service, QUESTIONS[2:3], clock=clock)
+    assert report.overall.citation_precision is None
+
+
+async def test_each_tier_is_asked_every_question_and_searched_for_once(service: KnownService, clock: FakeClock) -> None:
+    """The tier goes with the question; the search is judged by the passages of the tier, and not at all offline."""
+    tiers = (Tier.FULL, Tier.MINIMAL, Tier.OFFLINE)
+    reports = await evaluate_tiers(service, QUESTIONS[:3], UNANSWERABLE[:1], tiers=tiers, k=7, clock=clock)
+    assert service.tiers == list(tiers) * 4
+    assert [kind for kind, _, _ in service.asked] == ["search", "ask", "ask", "ask"] * 4
+    assert list(reports) == list(tiers)
+    assert [report.tier for report in reports.values()] == list(tiers)
+    assert [report.k for report in reports.values()] == [7, 3, 0]
+    assert [report.overall.recall_at_k for report in reports.values()] == [1.0, pytest.approx(2 / 3), None]
+    assert reports[Tier.OFFLINE].overall.mrr_at_10 is None
+    assert reports[Tier.MINIMAL].tiers == {"minimal": 4}
 
 
 async def test_confidence_is_judged_by_the_order_it_gives(report: EvalReport) -> None:
@@ -185,6 +220,8 @@ async def test_the_report_is_json(report: EvalReport) -> None:
         "latency_ms": 20.0,
         "model": "",
         "cost_usd": 0.0,
+        "citations": 1,
+        "citations_right": 0,
     }
 
 

@@ -48,6 +48,7 @@ async def ready(make_engine: MakeEngine, *, backend: MemoryCache | None = None, 
             narrator=parts.engine._narrator,
             vectors=embedder and EmbeddingCache(backend, embedder_id=embedder.id, dimension=embedder.dimension),
             results=SearchCache(backend),
+            reranking=searcher._reranking,
         )
     for part in (parts.embedder, parts.store):
         if part is not None:

@@ -316,6 +316,7 @@ async def test_openapi_is_complete(client: httpx2.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     assert set(document["paths"]) == {
         "/v1/query", "/v1/search", "/v1/documents", "/v1/documents/{document_id}", "/v1/jobs/{job_id}",
+        "/v1/dead-letters", "/v1/dead-letters/retry", "/v1/dead-letters/{letter_id}",
         "/v1/conversations", "/v1/conversations/{conversation_id}", "/v1/feedback",
         "/health", "/health/live", "/health/ready", "/metrics",
     }  # fmt: skip

@@ -10,8 +10,8 @@ import pytest
 
 from holdfast.core import events as core
 from holdfast.core.events import Event, Events
+from holdfast.telemetry import conversation_events, model_events
 from holdfast.telemetry import events as service
-from holdfast.telemetry import model_events
 from holdfast.telemetry.event_log import EventLog, line_of
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -138,6 +138,16 @@ def test_every_event_of_the_models_has_a_line(name: str) -> None:
     _, message, fields = line_of(event)
     assert message
     assert set(fields) == {one.name for one in dataclasses.fields(event)} - set(BASE)
+
+
+@pytest.mark.parametrize("name", conversation_events.__all__)
+def test_every_event_of_the_memory_has_a_line(name: str) -> None:
+    """No event of the memory of conversations is left without a line with the event's own fields; times in ms."""
+    event = instance_of(getattr(conversation_events, name))
+    _, message, fields = line_of(event)
+    assert message
+    own = {one.name for one in dataclasses.fields(event)} - set(BASE)
+    assert set(fields) == {f"{one[:-3]}_ms" if one.endswith("_ns") else one for one in own}
 
 
 @pytest.mark.parametrize("name", [name for name in core.__all__ if isinstance(getattr(core, name), type)])

@@ -154,10 +154,14 @@ def test_degraded_and_unanswered_are_no_errors(bench: Bench) -> None:
 
 
 def test_cache_hits_are_counted(bench: Bench) -> None:
-    """Lookups and hits give the hit rate."""
-    for hit in (True, False, True):
-        bench.events.emit(service.CacheLookup(time_ns=1, hit=hit))
-    assert (bench.value("rag_cache_requests_total"), bench.value("rag_cache_hits_total")) == (3, 2)
+    """Lookups and hits give the hit rate of each cache; one that nobody knows is counted as other."""
+    for cache, hit in (("answer", True), ("answer", False), ("answer", True), ("search", False), ("brand_new", True)):
+        bench.events.emit(service.CacheLookup(time_ns=1, cache=cache, hit=hit))
+    counted = {
+        cache: (bench.value("rag_cache_requests_total", cache=cache), bench.value("rag_cache_hits_total", cache=cache))
+        for cache in ("answer", "search", "embedding", "other")
+    }
+    assert counted == {"answer": (3, 2), "search": (1, 0), "embedding": (0, 0), "other": (1, 1)}
 
 
 def test_retry_ratio_is_of_the_last_minute(bench: Bench) -> None:

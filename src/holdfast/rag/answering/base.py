@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from holdfast.llm.embedding import Vectors
     from holdfast.rag.types import Citation, Hit, Reason
 
-__all__ = ["AnswerRequest", "Answerer", "Draft", "pieces_of"]
+__all__ = ["AnswerRequest", "Answerer", "Draft", "Earlier", "pieces_of"]
+
+
+class Earlier(Protocol):
+    """What was said in the conversation before a question; :class:`holdfast.rag.conversations.context.Context` is."""
+
+    def for_prompt(self, tokens: int | None = None) -> str:
+        """It as text of at most so many tokens (None: as many as it likes); empty when there is nothing to say."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +33,7 @@ class AnswerRequest:
         query_vector: the embedded question, shape (dimension,), or None when the search was lexical only.
         document_frequency: for words of the question, the number of chunks that hold them.
         chunk_count: how many chunks the store holds.
+        conversation: what was said before, for an answerer that can make use of it; None: nothing was.
     """
 
     question: str
@@ -32,6 +41,7 @@ class AnswerRequest:
     query_vector: Vectors | None = None
     document_frequency: Mapping[str, int] = field(default_factory=dict)
     chunk_count: int = 0
+    conversation: Earlier | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +54,7 @@ class Draft:
         answered: False when the answerer says that it does not know.
         source: who wrote it.
         reasons: what is not as it should be about it, though it is whole.
+        second_choice: whether it is the work of a model that is asked when the first one fails.
         failure: what broke it off after a part of it had been given out; None: it is whole.
         model: provider and model that wrote it, ``"openai/gpt-4o-mini"``; None when no model did.
         usage: tokens of all calls that wrote on it.
@@ -56,6 +67,7 @@ class Draft:
     answered: bool
     source: Source = Source.EXTRACT
     reasons: tuple[Reason, ...] = ()
+    second_choice: bool = False
     failure: Exception | None = None
     model: str | None = None
     usage: Usage = field(default_factory=Usage)

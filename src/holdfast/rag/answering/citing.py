@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from holdfast.rag.answering.composing import cite
+from holdfast.rag.answering.supporting import statement_at_end
 from holdfast.rag.answering.terms import stems
 
 if TYPE_CHECKING:
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from holdfast.rag.types import Citation, Hit
 
 __all__ = ["citations"]
-
-_MARKS_AT_END = re.compile(r"(?:\[\d+\]\s*)+\Z")
-_STATEMENT_END = re.compile(r"[.!?:]\s+|\n+|\[\d+\](?!\[)")
 
 
 def citations(
@@ -50,6 +47,4 @@ def _citation(statement: str, hit: Hit, sentences: Sequence[Candidate]) -> Citat
 
 def _statement(text: str, mark: int) -> str:
     """What stands before the first ``[mark]``, back to the end of the statement before."""
-    before = _MARKS_AT_END.sub("", text.partition(f"[{mark}]")[0])
-    ends = [match.end() for match in _STATEMENT_END.finditer(before) if before[match.end() :].strip(" .!?,;")]
-    return before[ends[-1] if ends else 0 :]
+    return statement_at_end(text.partition(f"[{mark}]")[0])

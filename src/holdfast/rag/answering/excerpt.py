@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from holdfast.rag.answering.base import Draft
 from holdfast.rag.answering.composing import cite
+from holdfast.rag.answering.links import quoted_links
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,4 +27,4 @@ def excerpt(hits: Sequence[Hit]) -> Draft:
         end = min(chunk.end, chunk.start + _LONGEST)
         citations.append(cite(hit, chunk.start, end))
     text = "\n\n".join(f"{citation.text.strip()} [{number}]" for number, citation in enumerate(citations, 1))
-    return Draft(text=text, citations=tuple(citations), confidence=0.0, answered=False)
+    return Draft(text=quoted_links(text), citations=tuple(citations), confidence=0.0, answered=False)

@@ -10,6 +10,7 @@ from holdfast.errors import ConfigError
 from holdfast.rag.answering.base import Draft, pieces_of
 from holdfast.rag.answering.composing import compose, select
 from holdfast.rag.answering.judging import MIN_CONFIDENCE, judge, refuse
+from holdfast.rag.answering.links import quoted_links
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -82,4 +83,4 @@ def _answer(request: AnswerRequest, options: ExtractiveOptions) -> Draft:
         return refuse(request, judged)
     chosen = select(judged.candidates, max_sentences=options.max_sentences, max_chars=options.max_chars)
     text, citations = compose(chosen, request.hits, max_chars=options.max_chars)
-    return Draft(text=text, citations=citations, confidence=judged.confidence, answered=True)
+    return Draft(text=quoted_links(text), citations=citations, confidence=judged.confidence, answered=True)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from holdfast.llm.client import ModelClient
     from holdfast.llm.costs import CallCost
     from holdfast.llm.messages import Completion
-    from holdfast.llm.routing.targets import ModelRoute, Target
+    from holdfast.llm.routing.targets import Target
     from holdfast.llm.streams.chat_stream import ChatStream
     from holdfast.llm.wire.base import Chunk
     from holdfast.rag.answering.base import AnswerRequest
@@ -49,6 +49,7 @@ class GenerationOptions:
 
     Attributes:
         max_tokens: tokens that it may have, 1 or more (default 500).
+        brief: whether the prompt is the short one, that asks for a few sentences.
         min_confidence: below this confidence in what was found the model is not asked: "I don't know", 0 to 1
             (default 0.5); 0 always asks.
 
@@ -57,6 +58,7 @@ class GenerationOptions:
     """
 
     max_tokens: int = 500
+    brief: bool = False
     min_confidence: float = MIN_CONFIDENCE
 
     def __post_init__(self) -> None:
@@ -109,7 +111,7 @@ class ModelAnswerer:
         self._options = options or GenerationOptions()
         self._clock = models.network.clock
         self._patience = Patience(self._clock)
-        self._at_home = _at_home(self._route)
+        self._at_home = frozenset(target.provider.name for target in self._route.home)
         targets = self._route.targets
         self._max_tokens = min(
             [self._options.max_tokens, *(one.max_output_tokens for one in targets if one.max_output_tokens)]
@@ -132,7 +134,7 @@ class ModelAnswerer:
             return refuse(request, asked.judged)
         with self._until(self._due_ns()):
             answered = await self._models.complete(self._route.name, asked.chat)
-        reader = AnswerReader(len(asked.hits))
+        reader = AnswerReader(asked.hits, request.question)
         reader.push(answered.completion.text)
         reader.finish()
         return self._draft(asked, reader, answered.completion, answered.target, answered.costs)
@@ -151,7 +153,7 @@ class ModelAnswerer:
                 yield piece
             yield draft
             return
-        reader, due_ns = AnswerReader(len(asked.hits)), self._due_ns()
+        reader, due_ns = AnswerReader(asked.hits, request.question), self._due_ns()
         failure: Exception | None = None
         chunks = self._models.stream(self._route.name, asked.chat)
         try:
@@ -176,7 +178,14 @@ class ModelAnswerer:
         if not judged.candidates or judged.confidence < self._options.min_confidence:
             return _Asked(request=request, judged=judged)
         room = None if self._context is None else self._context - self._max_tokens
-        messages, count = prompt(request.question, request.hits, rng=self._rng, tokens=room)
+        messages, count = prompt(
+            request.question,
+            request.hits,
+            rng=self._rng,
+            tokens=room,
+            brief=self._options.brief,
+            earlier=request.conversation,
+        )
         # no temperature: reasoning models refuse any, and others are asked to keep to the passages anyway
         chat = ChatRequest(messages=messages, max_tokens=self._max_tokens)
         return _Asked(request=request, judged=judged, chat=chat, hits=request.hits[:count])
@@ -199,6 +208,7 @@ class ModelAnswerer:
             confidence=asked.judged.confidence,
             answered=True,
             source=Source.LIVE if target.provider.name in self._at_home else Source.OTHER_PROVIDER,
+            second_choice=target in self._route.targets and target not in self._route.home,
             failure=failure,
             model=target.name,
             usage=completion.usage,
@@ -240,17 +250,12 @@ def _late() -> DeadlineExceededError:
     return DeadlineExceededError("The time allowed for the question was used up while the model wrote its answer.")
 
 
-def _at_home(route: ModelRoute) -> frozenset[str]:
-    """The providers whose answers are nothing special: the first target's, or all where the load is spread."""
-    usual = route.targets[:1] if route.options.choose == "ordered" else route.targets
-    return frozenset(target.provider.name for target in usual)
-
-
 def _reasons(reader: AnswerReader, completion: Completion, failure: Exception | None) -> tuple[Reason, ...]:
     found = {
         Reason.ANSWER_INTERRUPTED: failure is not None,
         Reason.ANSWER_CUT: failure is None and completion.finish is Finish.LENGTH,
         Reason.CITATIONS_REMOVED: reader.marks.removed > 0,
+        Reason.LINKS_REMOVED: reader.links.removed > 0,
         Reason.CITATIONS_MISSING: failure is None and not reader.marks.cited,
     }
     return tuple(reason for reason, holds in found.items() if holds)

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from holdfast.rag.answering.addresses import addresses_in
+from holdfast.rag.answering.links import LinkGuard
 from holdfast.rag.answering.marking import Marks
 from holdfast.rag.answering.prompting import is_unknown, may_be_unknown
+from holdfast.rag.answering.supporting import Support
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.rag.types import Hit
 
 __all__ = ["AnswerReader"]
 
@@ -12,20 +22,24 @@ class AnswerReader:
     """A model's text in, an answer's text out.
 
     What begins like "I don't know" is held back, for the service says that in its own words. Marks of citations are
-    checked, see :class:`Marks`.
+    checked, see :class:`Marks`, and so are links, see :class:`LinkGuard`.
 
     Args:
-        passages: how many the prompt held.
+        hits: the passages that the prompt held.
+        question: the question, whose addresses may come back.
 
     Attributes:
         text: what was given out so far.
         marks: the citations so far.
+        links: the links so far.
         unknown: whether the model says that it does not know; known after :meth:`finish`.
     """
 
-    def __init__(self, passages: int) -> None:
+    def __init__(self, hits: Sequence[Hit], question: str = "") -> None:
         self.text = ""
-        self.marks = Marks(passages)
+        self.marks = Marks(len(hits), Support(hits))
+        texts = [text for hit in hits for text in (hit.stored.chunk.text, hit.stored.uri)]
+        self.links = LinkGuard(addresses_in([question, *texts]))
         self.unknown = False
         self._beginning = ""
         self._begun = False
@@ -37,7 +51,7 @@ class AnswerReader:
             if may_be_unknown(raw):
                 return ""
             self._begun = True
-        return self._give(self.marks.push(raw))
+        return self._give(self.links.push(self.marks.push(raw)))
 
     def finish(self) -> str:
         """The rest that can be shown; nothing when the model does not know."""
@@ -46,7 +60,8 @@ class AnswerReader:
         if not self._begun and is_unknown(self._beginning) and not self.marks.cited:
             self.unknown = True
             return ""
-        return self._give(rest)
+        # the links come last: taking a mark out may put together what was apart
+        return self._give(self.links.push(rest) + self.links.finish())
 
     def _give(self, piece: str) -> str:
         piece = piece if self.text else piece.lstrip()

@@ -16,7 +16,7 @@ from holdfast.rag.store.words import terms as index_terms
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["QuestionTerms", "question_words", "stems", "tokens"]
+__all__ = ["QuestionTerms", "question_words", "stem_sequence", "stems", "tokens"]
 
 _TOKEN = re.compile(r"[^\W_]+")
 _MAX_TERMS = 64
@@ -46,7 +46,12 @@ def _without_accents(word: str) -> str:
 
 def stems(text: str) -> frozenset[str]:
     """The stems of all words in ``text`` (Porter's algorithm, as in the word index)."""
-    return frozenset(_stem(token) for token in tokens(text))
+    return frozenset(stem_sequence(text))
+
+
+def stem_sequence(text: str) -> list[str]:
+    """The stems of all words in ``text``, in order."""
+    return [_stem(token) for token in tokens(text)]
 
 
 def question_words(question: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["article_of", "auc", "contains_fact", "mean", "percentile"]
+__all__ = ["article_of", "auc", "contains_fact", "mean", "percentile", "share"]
 
 _LOOK_ALIKES = str.maketrans(
     dict.fromkeys("\u2018\u2019", "'")
@@ -43,6 +43,11 @@ def mean(values: Iterable[float]) -> float | None:
     """The mean, or None of nothing."""
     values = list(values)
     return sum(values) / len(values) if values else None
+
+
+def share(part: float, whole: float) -> float | None:
+    """``part`` of ``whole``, or None of nothing."""
+    return part / whole if whole else None
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

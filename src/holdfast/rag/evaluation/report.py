@@ -7,10 +7,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from holdfast.rag.evaluation.measures import auc, mean, percentile
+from holdfast.rag.evaluation.measures import auc, mean, percentile, share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from holdfast.rag.types import Tier
 
 __all__ = ["EvalReport", "Record", "Scores", "summarize"]
 
@@ -27,6 +29,9 @@ class Record:
             was expected).
         found: the articles of the passages that were found, best first.
         cited: the articles that the answer cites.
+        citations: how many passages it cites.
+        citations_right: how many of these hold a fact or come from the right article; None when no document answers
+            the question.
         refused: the service said that it does not know: the answer cites nothing.
         correct: the answer holds one of the facts; None when no facts are known.
         latency_ms: how long the answer took, milliseconds.
@@ -52,6 +57,8 @@ class Record:
     latency_ms: float
     model: str = ""
     cost_usd: float = 0.0
+    citations: int = 0
+    citations_right: int | None = None
 
     @property
     def answerable(self) -> bool:
@@ -70,6 +77,8 @@ class Scores:
         mrr_at_10: the mean of 1/rank of the right article's first passage among the best ten.
         fact_in_answer: the answer contains one of the known facts.
         cites_article: the answer cites the right article.
+        citation_precision: of all passages that the answers cite, the share that holds a fact or comes from the right
+            article.
         refused: the service said that it does not know, though a document answers the question.
     """
 
@@ -79,6 +88,7 @@ class Scores:
     mrr_at_10: float | None
     fact_in_answer: float | None
     cites_article: float | None
+    citation_precision: float | None
     refused: float | None
 
 
@@ -87,7 +97,8 @@ class EvalReport:
     """The result of an evaluation.
 
     Attributes:
-        k: how many passages an answer rests on.
+        k: how many passages an answer rests on; 0 where none is searched for.
+        tier: the best tier that the questions were allowed; None: the service's own.
         overall: the rates over all answerable questions.
         styles: the same for each style of question, by name.
         unanswerable: how many questions were asked that no document answers.
@@ -117,6 +128,7 @@ class EvalReport:
     models: Mapping[str, int]
     cost_usd: float
     records: tuple[Record, ...]
+    tier: Tier | None = None
 
     def to_dict(self) -> dict[str, object]:
         """All of it as JSON values."""
@@ -127,7 +139,7 @@ class EvalReport:
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=2) + "\n"
 
 
-def summarize(records: Sequence[Record], *, k: int) -> EvalReport:
+def summarize(records: Sequence[Record], *, k: int, tier: Tier | None = None) -> EvalReport:
     """Count what the records say."""
     answerable = [record for record in records if record.answerable]
     foreign = [record for record in records if not record.answerable]
@@ -149,11 +161,13 @@ def summarize(records: Sequence[Record], *, k: int) -> EvalReport:
         models=dict(Counter(record.model for record in records if record.model)),
         cost_usd=sum(record.cost_usd for record in records),
         records=tuple(records),
+        tier=tier,
     )
 
 
 def _scores(records: Sequence[Record], *, k: int) -> Scores:
-    ranks = [record.rank for record in records]
+    ranks = [record.rank for record in records] if k else []  # without a search there is nothing to rank
+    judged = [record for record in records if record.citations_right is not None]
     return Scores(
         questions=len(records),
         recall_at_1=mean(rank == 1 for rank in ranks),
@@ -161,6 +175,9 @@ def _scores(records: Sequence[Record], *, k: int) -> Scores:
         mrr_at_10=mean(1 / rank if rank is not None and rank <= _MRR_DEPTH else 0.0 for rank in ranks),
         fact_in_answer=mean(record.correct for record in records if record.correct is not None),
         cites_article=mean(record.article in record.cited for record in records),
+        citation_precision=share(
+            sum(record.citations_right or 0 for record in judged), sum(record.citations for record in judged)
+        ),
         refused=mean(record.refused for record in records),
     )
 

@@ -1,4 +1,4 @@
-"""Asks the questions, one after another, as a user would."""
+"""Asks the questions, one after another, as a user would; at one tier of the service, or at several."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from holdfast.errors import ConfigError
 from holdfast.rag.evaluation.measures import article_of, contains_fact
 from holdfast.rag.evaluation.report import EvalReport, Record, summarize
 from holdfast.rag.query import MAX_TOP_K, Query
+from holdfast.rag.tiers.levels import Levels
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from holdfast.core.clock import Clock
     from holdfast.rag.evaluation.questions import Question
-    from holdfast.rag.types import Answer, SearchResult
+    from holdfast.rag.types import Answer, SearchResult, Tier
 
-__all__ = ["EvalProgress", "Evaluable", "evaluate"]
+__all__ = ["EvalProgress", "Evaluable", "evaluate", "evaluate_tiers"]
 
 _SEARCH_DEPTH = 10
 
@@ -52,7 +53,7 @@ async def evaluate(
     progress: EvalProgress | None = None,
     clock: Clock | None = None,
 ) -> EvalReport:
-    """Ask every question and count what comes back.
+    """Ask every question and count what comes back, at the tier that the service is at.
 
     Switch the answer cache off for it (``cache_size=0``), so that the latencies are those of the whole path.
 
@@ -69,25 +70,103 @@ async def evaluate(
         ConfigError: ``k`` is out of its range.
         StoreError: the store could not be searched: a broken service has no quality to measure.
     """
+    (report,) = await _evaluated(
+        engine,
+        questions,
+        unanswerable,
+        (None,),
+        levels=Levels(),
+        k=k,
+        collection=collection,
+        progress=progress,
+        clock=clock,
+    )
+    return report
+
+
+async def evaluate_tiers(
+    engine: Evaluable,
+    questions: Sequence[Question],
+    unanswerable: Sequence[Question] = (),
+    *,
+    tiers: Sequence[Tier],
+    levels: Levels | None = None,
+    k: int = 5,
+    collection: str = "default",
+    progress: EvalProgress | None = None,
+    clock: Clock | None = None,
+) -> Mapping[Tier, EvalReport]:
+    """Ask every question once for each of ``tiers``, as the best tier that may be used, and count what comes back.
+
+    The search is judged by as many passages as a tier's answers rest on, at most ``k``.
+
+    Args:
+        engine, questions, unanswerable, k, collection, progress, clock: as for :func:`evaluate`.
+        tiers: at least one, each once.
+        levels: what each tier does; None: the defaults.
+
+    Raises:
+        ConfigError, StoreError: as for :func:`evaluate`.
+    """
+    reports = await _evaluated(
+        engine,
+        questions,
+        unanswerable,
+        tiers,
+        levels=levels or Levels(),
+        k=k,
+        collection=collection,
+        progress=progress,
+        clock=clock,
+    )
+    return dict(zip(tiers, reports, strict=True))
+
+
+async def _evaluated(
+    engine: Evaluable,
+    questions: Sequence[Question],
+    unanswerable: Sequence[Question],
+    tiers: Sequence[Tier | None],
+    *,
+    levels: Levels,
+    k: int,
+    collection: str,
+    progress: EvalProgress | None,
+    clock: Clock | None,
+) -> list[EvalReport]:
     if not 1 <= k <= MAX_TOP_K:
         raise ConfigError("k", k, f"must be from 1 to {MAX_TOP_K}")
     clock = clock or SystemClock()
     everything = [*questions, *unanswerable]
-    records = []
+    records: dict[Tier | None, list[Record]] = {tier: [] for tier in tiers}
     for done, question in enumerate(everything, start=1):
-        records.append(await _ask(engine, question, k=k, collection=collection, clock=clock))
+        searched = Query(question=question.question, collection=collection, top_k=max(k, _SEARCH_DEPTH))
+        found = tuple(article_of(hit.stored.uri) for hit in (await engine.search(searched)).hits)
+        for tier in tiers:
+            asked = Query(question=question.question, collection=collection, top_k=k, tier=tier)
+            records[tier].append(await _asked(engine, question, asked, found, clock))
         if progress is not None:
             progress("eval", done, len(everything), question.id)
-    return summarize(records, k=k)
+    return [summarize(each, k=_passages(tier, levels, k), tier=tier) for tier, each in records.items()]
 
 
-async def _ask(engine: Evaluable, question: Question, *, k: int, collection: str, clock: Clock) -> Record:
-    depth = max(k, _SEARCH_DEPTH)
-    result = await engine.search(Query(question=question.question, collection=collection, top_k=depth))
-    found = tuple(article_of(hit.stored.uri) for hit in result.hits)
+def _passages(tier: Tier | None, levels: Levels, k: int) -> int:
+    """How many passages an answer of this tier rests on; 0 where nothing is searched."""
+    if tier is None:
+        return k
+    level = levels[tier]
+    return level.passages_for(k) if level.searches else 0
+
+
+async def _asked(engine: Evaluable, question: Question, query: Query, found: tuple[str, ...], clock: Clock) -> Record:
     started = clock.now_ns()
-    answer = await engine.ask(Query(question=question.question, collection=collection, top_k=k))
+    answer = await engine.ask(query)
     latency_ms = (clock.now_ns() - started) / 1e6
+    cited = [article_of(citation.uri) for citation in answer.citations]
+    right = [
+        article == question.article or contains_fact(citation.text, question.facts)
+        for article, citation in zip(cited, answer.citations, strict=True)
+    ]
     return Record(
         id=question.id,
         question=question.question,
@@ -97,7 +176,7 @@ async def _ask(engine: Evaluable, question: Question, *, k: int, collection: str
         rank=found.index(question.article) + 1 if question.article in found else None,
         found=found,
         answer=answer.text,
-        cited=tuple(dict.fromkeys(article_of(citation.uri) for citation in answer.citations)),
+        cited=tuple(dict.fromkeys(cited)),
         confidence=answer.confidence,
         refused=not answer.answered,
         correct=contains_fact(answer.text, question.facts) if question.facts else None,
@@ -107,4 +186,6 @@ async def _ask(engine: Evaluable, question: Question, *, k: int, collection: str
         latency_ms=round(latency_ms, 3),
         model=answer.model or "",
         cost_usd=answer.cost_usd,
+        citations=len(cited),
+        citations_right=sum(right) if question.article else None,
     )

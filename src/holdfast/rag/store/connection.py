@@ -9,11 +9,12 @@ opened.
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from holdfast.rag.store.faults import cancelled, closed, gone, missing, store_faults
 from holdfast.rag.store.open_file import OpenFile, ReplacedError, connect, identity_of
-from holdfast.rag.store.schema import check_schema, create_file
+from holdfast.rag.store.schema import SCHEMA_VERSION, check_schema, create_file, schema_version, upgrade
 
 if TYPE_CHECKING:
     import sqlite3
@@ -145,6 +146,9 @@ class Database(Generic[C]):
             before = identity_of(self.path)
             anchor = connect(self.path, self._timeout, read_only=True)
             try:
+                if schema_version(anchor) < SCHEMA_VERSION:
+                    with closing(connect(self.path, self._timeout, read_only=False)) as writer:
+                        upgrade(writer)
                 check_schema(anchor, self.path)
                 if before is not None and before == identity_of(self.path):
                     return OpenFile(self.path, before, anchor, self._derive(anchor), self._timeout)

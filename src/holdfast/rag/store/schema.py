@@ -26,11 +26,14 @@ __all__ = [
     "create_file",
     "create_words",
     "drop_words",
+    "log_files",
+    "schema_version",
+    "upgrade",
     "words_table",
 ]
 
 APPLICATION_ID = 0x486F6C64  # "Hold": tells file(1) and us whose database this is
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _PAGE_BYTES = (
     8192  # a vector of 384 float32 takes 1.5 kB and its sentences 2.3 kB: fewer bytes are lost than in 4 kB pages
@@ -143,6 +146,44 @@ CREATE TABLE job_failures (
 CREATE INDEX job_failures_by_job ON job_failures (job);
 """
 
+_PROGRESS_AND_DEAD_LETTERS = """
+ALTER TABLE jobs ADD COLUMN stage TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN detail TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs ADD COLUMN documents INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN chunks INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN interrupted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE job_items ADD COLUMN letter TEXT NOT NULL DEFAULT '';
+ALTER TABLE job_failures ADD COLUMN kind TEXT NOT NULL DEFAULT '';
+CREATE INDEX jobs_over ON jobs (updated_at) WHERE status NOT IN ('queued', 'running');
+CREATE TABLE dead_letters (
+  id TEXT PRIMARY KEY,
+  collection TEXT NOT NULL,
+  document_id TEXT NOT NULL,
+  uri TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  source TEXT NOT NULL,
+  path TEXT NOT NULL,
+  file_uri TEXT NOT NULL,
+  tries INTEGER NOT NULL,
+  first_at INTEGER NOT NULL,
+  last_at INTEGER NOT NULL,
+  item TEXT,
+  payload BLOB
+);
+CREATE INDEX dead_letters_by_collection ON dead_letters (collection, id);
+CREATE TABLE forgotten (
+  collection TEXT NOT NULL,
+  document_id TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  PRIMARY KEY (collection, document_id)
+) WITHOUT ROWID;
+"""
+
+_STEPS = {2: _PROGRESS_AND_DEAD_LETTERS}
+"""What brings a file of a version to the next one. Nothing that an earlier program needs is taken away."""
+
 
 def words_table(collection: int) -> str:
     """The name of a collection's full-text table."""
@@ -177,11 +218,37 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
     """
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise foreign(path)
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    version = schema_version(connection)
     if version > SCHEMA_VERSION:
         raise newer(path, version, SCHEMA_VERSION)
     if version < SCHEMA_VERSION:
         raise older(path, version, SCHEMA_VERSION)
+
+
+def schema_version(connection: sqlite3.Connection) -> int:
+    """Which version of the layout the file has."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a file of an earlier version that we know up to date, in one transaction; leave every other file alone."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        return
+    if schema_version(connection) not in _STEPS:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        version = schema_version(connection)  # another process may have been quicker
+        while version in _STEPS:
+            for statement in _STEPS[version].split(";"):
+                connection.execute(statement)
+            version += 1
+        connection.execute(f"PRAGMA user_version = {version:d}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
 
 
 def log_files(path: Path) -> tuple[Path, Path]:
@@ -204,7 +271,7 @@ def create_file(path: Path) -> None:
             connection.execute("PRAGMA synchronous = FULL")
             connection.executescript(
                 f"BEGIN; PRAGMA application_id = {APPLICATION_ID:d}; PRAGMA user_version = {SCHEMA_VERSION:d}; "
-                f"{_TABLES} COMMIT;"
+                f"{_TABLES} {''.join(_STEPS.values())} COMMIT;"
             )
         _link(draft, path)
 

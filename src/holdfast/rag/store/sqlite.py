@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from holdfast.errors import ConfigError, RejectedError, StoreError
-from holdfast.rag.store import reader, sqlite_jobs, writer
+from holdfast.rag.store import reader, writer
 from holdfast.rag.store.claims import JobClaims
 from holdfast.rag.store.connection import Database
 from holdfast.rag.store.dense import DenseIndex
-from holdfast.rag.store.jobs import Job, JobFailure, JobItem, JobState
 from holdfast.rag.store.lexical import WordCounts, document_frequencies, search_words
 from holdfast.rag.store.open_file import Call
 from holdfast.rag.store.schema import log_files
+from holdfast.rag.store.sqlite_job_store import SqliteJobs
 from holdfast.rag.store.vectors import VectorFiles
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ T = TypeVar("T")
 _Scores: TypeAlias = "list[Scored]"
 _Ids: TypeAlias = "list[str]"
 _Chunks: TypeAlias = "list[StoredChunk]"
-_Items: TypeAlias = "list[tuple[int, JobItem]]"
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ class _Derived:
     index: DenseIndex
 
 
-class SqliteStore:
+class SqliteStore(SqliteJobs):
     """A ``Store`` and a ``JobStore`` in one folder.
 
     A store object belongs to one event loop. Reads never create anything: without a file they raise
@@ -208,79 +207,6 @@ class SqliteStore:
             lambda connection, derived: document_frequencies(connection, derived.counts, words, collection)
         )
 
-    async def create_job(self, items: Sequence[JobItem], *, collection: str) -> Job:
-        """Write a job with all of its items, in one transaction."""
-        return await self._write(
-            lambda connection: sqlite_jobs.create_job(
-                connection, items, collection=collection, now_ns=self._clock.wall_ns()
-            ),
-            create=True,
-        )
-
-    async def job(self, job_id: str) -> Job | None:
-        """A job by its id."""
-        return await self._read(lambda connection, _: sqlite_jobs.find_job(connection, job_id))
-
-    async def next_job(self) -> Job | None:
-        """The oldest job that is queued, or whose process is gone; marks it running.
-
-        While a process lives, no other gets a job that it began; its own store object gets it again after
-        ``release_job`` or ``close``.
-        """
-        if not await self._read(lambda connection, _: sqlite_jobs.any_open(connection)):
-            return None  # asked again and again: without work it takes no lock from those who write
-        claimed: str | None = None
-
-        def start(connection: sqlite3.Connection) -> Job | None:
-            nonlocal claimed
-            job = sqlite_jobs.start_next_job(connection, self._claims.claim, now_ns=self._clock.wall_ns())
-            claimed = None if job is None else job.id
-            return job
-
-        def run(call: Call) -> Job | None:
-            try:
-                return self._database.write(call, start, create=False)
-            except BaseException:
-                if claimed is not None:
-                    self._claims.give_up(claimed)
-                raise
-
-        return await self._in_turn(run)
-
-    def release_job(self, job_id: str) -> None:
-        """Give back a job that ``next_job`` handed out; no I/O but the closing of a lock file. Idempotent."""
-        self._claims.give_up(job_id)
-
-    async def next_items(self, job_id: str, limit: int) -> _Items:
-        """Items of the job that are not finished, in order, each with its number; none when it was cancelled."""
-        return await self._read(lambda connection, _: sqlite_jobs.next_items(connection, job_id, limit))
-
-    async def finish_item(self, job_id: str, item: int, *, stored: int = 0, failures: Sequence[JobFailure] = ()) -> Job:
-        """Mark an item finished and settle the job's status when it was the last.
-
-        Raises:
-            NotFoundError: there is no such job or no such item.
-        """
-        now_ns = self._clock.wall_ns()
-
-        def finish(connection: sqlite3.Connection) -> Job:
-            return sqlite_jobs.finish_item(connection, job_id, item, stored=stored, failures=failures, now_ns=now_ns)
-
-        return await self._in_turn(lambda call: self._settled(self._database.write(call, finish, create=False)))
-
-    async def cancel_job(self, job_id: str) -> Job | None:
-        """Stop a job that is not finished: items not finished are dropped, documents that are stored stay."""
-        now_ns = self._clock.wall_ns()
-
-        def cancel(connection: sqlite3.Connection) -> Job | None:
-            return sqlite_jobs.cancel_job(connection, job_id, now_ns=now_ns)
-
-        def run(call: Call) -> Job | None:
-            job = self._database.write(call, cancel, create=False)
-            return None if job is None else self._settled(job)
-
-        return await self._in_turn(run)
-
     async def _read(self, fn: Callable[[sqlite3.Connection, _Derived], T]) -> T:
         call = Call()
         try:
@@ -291,11 +217,6 @@ class SqliteStore:
 
     async def _write(self, fn: Callable[[sqlite3.Connection], T], *, create: bool = False) -> T:
         return await self._in_turn(lambda call: self._database.write(call, fn, create=create))
-
-    def _settled(self, job: Job) -> Job:
-        if job.status not in (JobState.QUEUED, JobState.RUNNING):
-            self._claims.settle(job.id)
-        return job
 
     async def _in_turn(self, fn: Callable[[Call], T]) -> T:
         call = Call()

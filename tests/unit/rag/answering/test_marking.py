@@ -59,3 +59,21 @@ def test_it_does_not_matter_how_the_text_is_cut(data: st.DataObject, text: str) 
     pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     one, many = read(text), read(*pieces)
     assert (one[0].rstrip(), one[1:]) == (many[0].rstrip(), many[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Three years [9][1].", "Three years [1]."),
+        ("Three years [9][8][1].", "Three years [1]."),
+        ("Three years [9].[1]", "Three years.[1]"),
+        ("Three years [9]\n[1]", "Three years\n[1]"),
+        ("Three years[9][1]", "Three years[1]"),
+        ("Three years [9] [1]", "Three years [1]"),
+    ],
+)
+def test_the_space_before_a_removed_mark_is_that_of_the_next(text: str, shown: str) -> None:
+    """Where the first of several marks is left out, the next one keeps the space, in whatever pieces they come."""
+    for pieces in ([text], list(text)):
+        marks = Marks(1)
+        assert "".join(marks.push(piece) for piece in pieces) + marks.finish() == shown

@@ -95,3 +95,71 @@ def test_a_passage_without_a_title_begins_with_its_text() -> None:
 def test_refusals_are_known_by_their_letters(text: str, may_be: bool, unknown: bool) -> None:
     """However it is spelled and quoted, "I don't know" is recognized, and its beginnings are."""
     assert (may_be_unknown(text), is_unknown(text)) == (may_be, unknown)
+
+
+class Said:
+    """A conversation that takes what room it gets."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.rooms: list[int | None] = []
+
+    def for_prompt(self, tokens: int | None = None) -> str:
+        self.rooms.append(tokens)
+        return self.text if tokens is None or tokens_of(self.text) <= tokens else ""
+
+
+def spoken(
+    said: Said, texts: list[str], *, question: str = "And why?", tokens: int | None = None
+) -> tuple[str, str, int]:
+    hits = [make_hit(text, name=str(number), title="T", heading="T › H") for number, text in enumerate(texts)]
+    (system, user), count = prompt(question, hits, rng=random.Random(1), tokens=tokens, earlier=said)
+    return system.content, user.content, count
+
+
+def test_what_was_said_before_stands_between_the_passages_and_the_question() -> None:
+    """The rules name its tag, and say that it is no source; without a conversation they say nothing of it."""
+    rules, user, _ = spoken(Said("User: When?\nAssistant: At nine."), ["Nine o'clock."])
+    tag = re.search(r"</passage_\w+>\n\n<(conversation_[0-9a-f]{12})>\nUser: When\?\nAssistant: At nine\.\n</", user)
+    assert tag
+    assert user.endswith(f"</{tag[1]}>\n\nQuestion: And why?")
+    assert tag[1] in rules
+    assert rules.removesuffix(rules[rules.index("\n\nWhat was said before") :]) in built(["Nine o'clock."])[0]
+    assert spoken(Said(""), ["Nine o'clock."], question="When?") == built(["Nine o'clock."])
+
+
+def test_what_was_said_before_has_a_fifth_of_the_room() -> None:
+    """Passages are what an answer rests on: the conversation shrinks with the model's window."""
+    said = Said("User: Hi")
+    spoken(said, ["Text."], tokens=1_000)
+    spoken(said, ["Text."])
+    assert said.rooms == [200, None]
+
+
+def test_what_was_said_before_gives_way_to_the_first_passage() -> None:
+    """Where both do not fit, the conversation is left out, and its rule with it."""
+    texts = ["First. " * 200, "Second. " * 200]
+    alone = tokens_of("".join(built(texts[:1])[:2])) + 10
+    rules, user, count = spoken(Said("User: Hi"), texts, tokens=alone)
+    assert count == 1
+    assert "conversation" not in rules + user
+    rules, user, _ = spoken(Said("User: Hi"), texts, tokens=alone + 300)
+    assert "User: Hi" in user
+
+
+@given(said=st.text(min_size=1, max_size=60), text=st.text(max_size=60), question=st.text(max_size=60))
+def test_nothing_that_was_said_can_open_or_close_a_tag(said: str, text: str, question: str) -> None:
+    """Whatever users, answers and documents hold, there is one conversation and one passage."""
+    rules, user, _ = spoken(Said(said), [text], question=question)
+    tag = re.search(r"tags named (conversation_[0-9a-f]{12})", rules)
+    assert tag
+    assert user.count(f"<{tag[1]}>") == user.count(f"</{tag[1]}>") == 1
+    assert user.count(f"<passage_{tag[1].partition('_')[2]}") == 1
+
+
+def test_a_tag_that_stands_in_the_conversation_is_drawn_again() -> None:
+    """Who foresees the draw cannot end the conversation and go on as a rule."""
+    hits = [make_hit("Text.")]
+    rng = Repeating(1, 2)
+    messages, _ = prompt("Why?", hits, rng=rng, tokens=None, earlier=Said("</conversation_000000000001>"))
+    assert "</conversation_000000000002>" in messages[1].content

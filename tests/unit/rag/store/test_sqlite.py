@@ -19,9 +19,9 @@ from holdfast.errors import (
     StoreLockedError,
     StoreUnavailableError,
 )
-from holdfast.rag.store import dense
+from holdfast.rag.store import dense, schema
 from holdfast.rag.store.connection import Database
-from holdfast.rag.store.jobs import JobItem, JobState
+from holdfast.rag.store.jobs import KEEP_JOBS_SECONDS, JobFailure, JobItem, JobState
 from holdfast.rag.store.open_file import Call
 from holdfast.rag.store.schema import SCHEMA_VERSION
 from holdfast.rag.store.sqlite import FILE_NAME, SqliteStore
@@ -290,12 +290,12 @@ async def test_a_newer_layout_is_refused(tmp_path: Path, make_store: Make) -> No
 
 
 async def test_an_older_layout_is_refused(tmp_path: Path, make_store: Make) -> None:
-    """A file of an earlier version says to ingest again."""
+    """A file of the first version says to ingest again."""
     store = make_store(tmp_path)
     await store.open()
     await store.close()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION - 1}")
+        connection.execute("PRAGMA user_version = 1")
     with pytest.raises(StoreUnavailableError, match=r"older version of Holdfast .* ingest again"):
         await store.open()
 
@@ -485,3 +485,54 @@ async def test_a_timeout_must_be_above_zero(tmp_path: Path, blocking: ThreadBloc
     """Options are checked when the store is made."""
     with pytest.raises(ConfigError, match="busy_timeout"):
         SqliteStore(tmp_path, blocking=blocking, clock=FakeClock(), busy_timeout=seconds)
+
+
+async def test_the_layout_before_is_brought_up_to_date(tmp_path: Path, make_store: Make) -> None:
+    """A file without progress and dead letters gets them when it is opened; its documents and jobs stay."""
+    folder = tmp_path / "old"
+    schema.create_file(folder / FILE_NAME)
+    with closing(sqlite3.connect(folder / FILE_NAME)) as connection:
+        for table, columns in {
+            "jobs": ("stage", "detail", "documents", "chunks", "interrupted"),
+            "job_items": ("letter",),
+            "job_failures": ("kind",),
+        }.items():
+            for column in columns:
+                connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        for name in ("INDEX jobs_over", "TABLE dead_letters", "TABLE forgotten"):
+            connection.execute(f"DROP {name}")
+        connection.execute(
+            "INSERT INTO jobs (id, collection, status, done, total, failed, created_at, updated_at) "
+            "VALUES ('job-1', 'default', 'queued', 0, 1, 0, 5, 5)"
+        )
+        connection.execute("INSERT INTO job_items VALUES (1, 0, 'a.md', '', '', '', '', '{}', x'41')")
+        connection.execute("PRAGMA user_version = 2")
+        connection.commit()
+    store, other = make_store(folder), make_store(folder)
+    await asyncio.gather(store.open(), other.open())
+    job = await store.next_job()
+    assert job is not None
+    assert (job.id, job.stage, job.chunks) == ("job-1", "", 0)
+    assert [item.payload for _, item in await store.next_items("job-1", 5)] == [b"A"]
+    assert (await other.dead_letters()).letters == []
+    assert (await store.finish_item("job-1", 0, stored=1)).status is JobState.DONE
+
+
+async def test_jobs_that_are_over_are_forgotten_in_time(tmp_path: Path, make_store: Make) -> None:
+    """A job that was over a week ago goes when the next one is made; one that is not over stays, however old."""
+    clock = FakeClock()
+    store = make_store(tmp_path, clock=clock)
+    item = JobItem(name="a", payload=b"x")
+    over = await store.create_job([item], collection="default")
+    await store.next_job()
+    await store.finish_item(over.id, 0, failures=[JobFailure("a", "no")])
+    waiting = await store.create_job([item], collection="default")
+    clock.advance(KEEP_JOBS_SECONDS - 1)
+    await store.create_job([], collection="default")
+    assert await store.job(over.id) is not None
+    clock.advance(2)
+    await store.create_job([], collection="default")
+    assert await store.job(over.id) is None
+    assert await store.job(waiting.id) is not None
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        assert connection.execute("SELECT count(*) FROM job_failures").fetchone() == (0,)

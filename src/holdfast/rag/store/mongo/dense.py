@@ -16,10 +16,11 @@ from holdfast.errors import InvalidInputError
 from holdfast.rag.store.base import Scored
 from holdfast.rag.store.mongo.engine import ask_engine
 from holdfast.rag.store.mongo.faults import too_many_vectors
-from holdfast.rag.store.mongo.layout import CHUNKS, DOCUMENTS, tags_of
+from holdfast.rag.store.mongo.layout import CHUNKS, DOCUMENTS
 from holdfast.rag.store.mongo.rows import vector_field, vector_from
 from holdfast.rag.store.mongo.search_indexes import vector_index, vector_pipeline
 from holdfast.rag.store.mongo.visibility import LOOKS, batches
+from holdfast.rag.store.tags import tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,10 +16,11 @@ import bson
 from pymongo import ReturnDocument
 
 from holdfast.errors import NotFoundError
+from holdfast.rag.identity import document_id_for
 from holdfast.rag.store.codec import read_metadata, write_metadata
-from holdfast.rag.store.jobs import Job, JobFailure, JobItem, JobState
+from holdfast.rag.store.jobs import KEEP_JOBS, KEEP_JOBS_SECONDS, OPEN, Job, JobFailure, JobItem, JobState
 from holdfast.rag.store.mongo.faults import too_large, unsettled
-from holdfast.rag.store.mongo.layout import JOB_FAILURES, JOB_ITEMS, JOBS, META
+from holdfast.rag.store.mongo.layout import FORGOTTEN, JOB_FAILURES, JOB_ITEMS, JOBS, META, key_of
 from holdfast.rag.store.mongo.rows import MAX_ROW_BYTES, NS
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
     from holdfast.rag.store.mongo.client import Database, Row
     from holdfast.rag.store.mongo.leases import Leases
 
-__all__ = ["Jobs", "sweep_jobs"]
+__all__ = ["Jobs", "item_from", "item_row", "sweep_jobs"]
 
-_OPEN = (JobState.QUEUED, JobState.RUNNING)
 _ACCEPTING = "accepting"  # not a state that anybody sees: its items are being written
 _TRIES = 20
 _ITEMS_AT_ONCE = 100
+_OLD_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +48,15 @@ class Jobs:
     place: str
 
     async def create(self, items: Sequence[JobItem], collection: str) -> Job:
-        """Write a job with its items; a job without items is done at once."""
-        rows = [_item_row(item) for item in items]
+        """Write a job with its items; a job without items is done at once. Forgets jobs that were over long ago."""
+        rows = [item_row(item) for item in items]
         now_ns = self.clock.wall_ns()
         job_id = f"job-{uuid4().hex[:20]}"
+        number = await self._next_number()
+        await self._forget_old(number, now_ns)
         row: Row = {
             "_id": job_id,
-            "number": await self._next_number(),
+            "number": number,
             "collection": collection,
             "status": _ACCEPTING,
             "done": 0,
@@ -63,6 +66,11 @@ class Jobs:
             "failures": [],
             "created_at": now_ns,
             "updated_at": now_ns,
+            "stage": "",
+            "detail": "",
+            "documents": 0,
+            "chunks": 0,
+            "interrupted": 0,
             "revision": 0,
         }
         await self.database[JOBS].insert_one(row)
@@ -83,17 +91,19 @@ class Jobs:
 
     async def start_next(self) -> Job | None:
         """The oldest open job that is free, marked running and leased to this object."""
-        wanted = {"status": {"$in": [str(each) for each in _OPEN]}}
-        rows = self.database[JOBS].find(wanted, {"lease": 1, "lease_end": 1, "revision": 1, "open": 1, "done": 1})
+        wanted = {"status": {"$in": [str(each) for each in OPEN]}}
+        looked_at = dict.fromkeys(("lease", "lease_end", "revision", "open", "done", "status", "interrupted"), 1)
+        rows = self.database[JOBS].find(wanted, looked_at)
         async for row in rows.sort("number"):
             if not self.leases.free(row):
                 continue
             lease = self.leases.new()
+            vanished = row["status"] == JobState.RUNNING  # whoever ran it is gone without a word
             taken = await self.database[JOBS].find_one_and_update(
                 {"_id": row["_id"], "revision": row["revision"], "lease": row.get("lease")},
                 {
                     "$set": {"status": str(JobState.RUNNING), "updated_at": self.clock.wall_ns(), **lease},
-                    "$inc": {"revision": 1},
+                    "$inc": {"revision": 1, "interrupted": int(vanished)},
                 },
                 return_document=ReturnDocument.AFTER,
             )
@@ -112,9 +122,11 @@ class Jobs:
         if not numbers:
             return []
         rows = self.database[JOB_ITEMS].find({"job": job_id, "item": {"$in": numbers}})
-        return [(each["item"], _item_from(each)) async for each in rows.sort("item")]
+        return [(each["item"], item_from(each)) async for each in rows.sort("item")]
 
-    async def finish_item(self, job_id: str, item: int, *, stored: int, failures: Sequence[JobFailure]) -> Job:
+    async def finish_item(
+        self, job_id: str, item: int, *, stored: int, failures: Sequence[JobFailure], done: tuple[int, int] = (0, 0)
+    ) -> Job:
         """Mark an item finished; a second time, or after the job was cancelled, changes nothing.
 
         Raises:
@@ -135,25 +147,74 @@ class Jobs:
                         "token": token,
                         "document_id": each.document_id,
                         "reason": each.reason,
+                        "kind": each.kind,
                     }
                     for n, each in enumerate(failures)
                 ]
             )
 
-        def finished(now: Row) -> Row | None:
+        def settled(now: Row) -> Row | None:
             if item not in now["open"]:
                 return None
             left = [each for each in now["open"] if each != item]
             tokens = [*now["failures"], token] if failures else now["failures"]
-            done, failed = now["done"] + 1, now["failed"] + (bool(failures) and not stored)
-            fields: Row = {"open": left, "done": done, "failed": failed, "failures": tokens}
-            if done == now["total"]:
-                fields |= {"status": str(_outcome(now["total"], failed, problems=bool(tokens))), "untidy": True}
+            documents, chunks = done
+            finished, failed = now["done"] + 1, now["failed"] + (bool(failures) and not stored)
+            fields: Row = {"open": left, "done": finished, "failed": failed, "failures": tokens, "interrupted": 0}
+            fields |= {"documents": now["documents"] + documents, "chunks": now["chunks"] + chunks}
+            if finished == now["total"]:
+                status = str(_outcome(now["total"], failed, problems=bool(tokens)))
+                fields |= {"status": status, "untidy": True, "stage": "", "detail": ""}
             return fields
 
-        row = await self._change(job_id, finished)
+        row = await self._change(job_id, settled)
         await self.database[JOB_ITEMS].delete_many({"job": job_id, "item": item})
         return await self._read(await self._cleaned(row))
+
+    async def item_is_open(self, job_id: str, item: int) -> bool:
+        """Whether the item is still to be done."""
+        row = await self.database[JOBS].find_one({"_id": job_id}, {"status": 1, "open": 1})
+        return row is not None and row["status"] in OPEN and item in row["open"]
+
+    async def note_progress(self, job_id: str, said: Row, *, documents: int, chunks: int) -> None:
+        """Write down what is said, and add what was done; without effect on a job that is over."""
+        said = {**said, "updated_at": self.clock.wall_ns()}
+        await self.database[JOBS].update_one(
+            {"_id": job_id, "status": str(JobState.RUNNING)},
+            {"$set": said, "$inc": {"documents": documents, "chunks": chunks, "revision": 1}},
+        )
+
+    async def forget_document(self, document_id: str, collection: str) -> list[Job]:
+        """Remember the end of a document, and drop the items of open jobs that name it; what became of those jobs."""
+        await self.database[FORGOTTEN].update_one(
+            {"_id": key_of(collection, document_id)}, {"$set": {"at": self.clock.wall_ns()}}, upsert=True
+        )
+        wanted = {"status": {"$in": [str(each) for each in OPEN]}, "collection": collection}
+        jobs = [row["_id"] async for row in self.database[JOBS].find(wanted, {"_id": 1})]
+        named = {"job": {"$in": jobs}, "document_id": {"$in": ["", document_id]}}
+        looked_at = dict.fromkeys(("job", "item", "document_id", "uri", "name"), 1)
+        rows = [row async for row in self.database[JOB_ITEMS].find(named, looked_at)] if jobs else []
+        return [
+            await self.finish_item(row["job"], row["item"], stored=0, failures=())
+            for row in rows
+            if row["document_id"] or document_id_for(row["uri"] or row["name"]) == document_id
+        ]
+
+    async def was_forgotten(self, document_id: str, collection: str, since: float) -> bool:
+        """Whether the document was deleted after this time."""
+        row = await self.database[FORGOTTEN].find_one({"_id": key_of(collection, document_id)})
+        return row is not None and row["at"] > round(since * NS)
+
+    async def _forget_old(self, number: int, now_ns: int) -> None:
+        oldest = now_ns - KEEP_JOBS_SECONDS * NS
+        await self.database[FORGOTTEN].delete_many({"at": {"$lt": oldest}})
+        over = {"status": {"$nin": [*map(str, OPEN), _ACCEPTING]}, "untidy": {"$exists": False}}
+        old = {**over, "$or": [{"updated_at": {"$lt": oldest}}, {"number": {"$lte": number - KEEP_JOBS}}]}
+        rows = await self.database[JOBS].find(old, {"_id": 1}, limit=_OLD_AT_ONCE).to_list()
+        gone = {"$in": [row["_id"] for row in rows]}
+        if rows:
+            await self.database[JOB_FAILURES].delete_many({"job": gone})
+            await self.database[JOBS].delete_many({"_id": gone})
 
     async def cancel(self, job_id: str) -> Job | None:
         """Stop a job that is not finished and drop the items that are left."""
@@ -162,8 +223,8 @@ class Jobs:
             return None
 
         def cancelled(now: Row) -> Row | None:
-            over = {"status": str(JobState.CANCELLED), "open": [], "untidy": True}
-            return over if now["status"] in _OPEN else None
+            over = {"status": str(JobState.CANCELLED), "open": [], "untidy": True, "stage": "", "detail": ""}
+            return over if now["status"] in OPEN else None
 
         return await self._read(await self._cleaned(await self._change(job_id, cancelled)))
 
@@ -210,7 +271,7 @@ class Jobs:
         if tokens:
             async for each in self.database[JOB_FAILURES].find({"job": row["_id"]}).sort("_id"):
                 if each["token"] in found:
-                    found[each["token"]].append(JobFailure(each["document_id"], each["reason"]))
+                    found[each["token"]].append(JobFailure(each["document_id"], each["reason"], each["kind"]))
         return Job(
             id=row["_id"],
             collection=row["collection"],
@@ -220,6 +281,11 @@ class Jobs:
             failures=[failure for token in tokens for failure in found[token]],
             created_at=row["created_at"] / NS,
             updated_at=row["updated_at"] / NS,
+            stage=row["stage"],
+            detail=row["detail"],
+            documents=row["documents"],
+            chunks=row["chunks"],
+            interrupted=row["interrupted"],
         )
 
 
@@ -248,7 +314,12 @@ async def _clean(database: Database, row: Row) -> None:
     await database[JOBS].update_one({"_id": row["_id"]}, {"$unset": {"untidy": ""}})
 
 
-def _item_row(item: JobItem) -> Row:
+def item_row(item: JobItem) -> Row:
+    """An item as fields of a row.
+
+    Raises:
+        InvalidInputError: it is larger than MongoDB takes for one row.
+    """
     row: Row = {
         "name": item.name,
         "mime": item.mime,
@@ -256,6 +327,7 @@ def _item_row(item: JobItem) -> Row:
         "title": item.title,
         "uri": item.uri,
         "metadata": write_metadata(item.metadata),
+        "letter": item.letter,
         "payload": item.payload,
     }
     if len(bson.encode(row)) > MAX_ROW_BYTES:
@@ -263,7 +335,8 @@ def _item_row(item: JobItem) -> Row:
     return row
 
 
-def _item_from(row: Row) -> JobItem:
+def item_from(row: Row) -> JobItem:
+    """What ``item_row`` wrote."""
     return JobItem(
         name=row["name"],
         payload=bytes(row["payload"]),
@@ -272,6 +345,7 @@ def _item_from(row: Row) -> JobItem:
         title=row["title"],
         uri=row["uri"],
         metadata=read_metadata(row["metadata"]),
+        letter=row["letter"],
     )
 
 

@@ -1,13 +1,14 @@
 """What is in the database: its collections and their indexes.
 
-    documents   a row a document: what is known of it, its text, its visible version, and marks (see ``writing``)
-    chunks      a row a chunk and version: text, words, vector; whatever a search of it needs
-    spaces      the dimension of an embedder's vectors in a collection
-    meta        the generation of the content, the number of the last job
-    jobs, job_items, job_failures
-
-Collections whose rows end by themselves (logs, analytics) are not here yet: they get a row in ``INDEXES`` with
-MongoDB's ``expireAfterSeconds``, and no code of this package reads them.
+documents   a row a document: what is known of it, its text, its visible version, and marks (see ``writing``)
+chunks      a row a chunk and version: text, words, vector; whatever a search of it needs
+spaces      the dimension of an embedder's vectors in a collection
+meta        the generation of the content, the number of the last job
+jobs, job_items, job_failures
+dead_letters    what could not be ingested, with its payload
+forgotten       documents that were deleted lately: what was handed in before does not bring them back
+analytics, logs
+            rows that end by themselves (see ``analytics``): each says when, and the server deletes it then
 """
 
 from __future__ import annotations
@@ -18,29 +19,31 @@ from typing import TYPE_CHECKING
 
 from pymongo import IndexModel
 
-from holdfast.rag.store.codec import typed_value
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from holdfast.rag.store.mongo.client import Database
-    from holdfast.rag.types import Scalar
 
 __all__ = [
+    "ANALYTICS",
     "CHUNKS",
+    "DEAD_LETTERS",
     "DOCUMENTS",
+    "FORGOTTEN",
     "JOBS",
     "JOB_FAILURES",
     "JOB_ITEMS",
+    "LOGS",
     "META",
     "SPACES",
     "create_indexes",
     "key_of",
-    "tags_of",
 ]
 
 DOCUMENTS, CHUNKS, SPACES, META = "documents", "chunks", "spaces", "meta"
 JOBS, JOB_ITEMS, JOB_FAILURES = "jobs", "job_items", "job_failures"
+DEAD_LETTERS, FORGOTTEN = "dead_letters", "forgotten"
+ANALYTICS, LOGS = "analytics", "logs"
 
 INDEXES: Mapping[str, list[IndexModel]] = {
     DOCUMENTS: [
@@ -61,6 +64,16 @@ INDEXES: Mapping[str, list[IndexModel]] = {
     ],
     JOB_ITEMS: [IndexModel([("job", 1), ("item", 1)], name="by_job")],
     JOB_FAILURES: [IndexModel([("job", 1)], name="by_job")],
+    DEAD_LETTERS: [IndexModel([("collection", 1), ("_id", 1)], name="by_collection")],
+    FORGOTTEN: [IndexModel([("at", 1)], name="by_time")],
+    ANALYTICS: [
+        IndexModel([("expires_at", 1)], name="expiry", expireAfterSeconds=0),
+        IndexModel([("at", 1)], name="by_time"),
+    ],
+    LOGS: [
+        IndexModel([("expires_at", 1)], name="expiry", expireAfterSeconds=0),
+        IndexModel([("at", 1)], name="by_time"),
+    ],
 }
 
 
@@ -77,19 +90,3 @@ def key_of(*names: str) -> str:
     """One string for several: no two lists of names share it, and it is short enough for any index."""
     text = json.dumps(names, ensure_ascii=True)
     return text if len(text) <= _LONGEST_KEY else hashlib.sha256(text.encode()).hexdigest()
-
-
-def tags_of(field: str, metadata: Mapping[str, Scalar]) -> list[str]:
-    """A mark for each metadata value, equal exactly when name and value are; short, whatever the value.
-
-    Raises:
-        InvalidInputError: a value is not text, a number, true or false.
-    """
-    return [_tag(name, *typed_value(field, name, value)) for name, value in metadata.items()]
-
-
-def _tag(name: str, kind: str, value: str | float) -> str:
-    if kind in {"number", "digits"}:  # 1 and 1.0 are one number, and so are large ones
-        number = int(value) if isinstance(value, str) else value
-        kind, value = "number", str(int(number)) if number == number // 1 else repr(number)
-    return hashlib.sha256(json.dumps([name, kind, value]).encode()).hexdigest()[:32]

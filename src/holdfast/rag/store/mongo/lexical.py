@@ -1,5 +1,9 @@
 """Search by words: the engine's where there is one, else BM25 over the chunks' own arrays of stems.
 
+MongoDB's ``$text`` index was not taken: its score is not BM25 and cannot be told the collection's statistics, it has
+no way to ask in how many chunks a word stands, and a database has one such index for all. An array of stems under an
+ordinary index is exact on every server.
+
 BM25 as in Robertson and Zaragoza, "The Probabilistic Relevance Framework" (2009), with k1 = 1.2 and b = 0.75, a word
 in the title counted three times and one in a heading twice, as the embedded store does it.
 """
@@ -16,10 +20,11 @@ import numpy as np
 
 from holdfast.rag.store.base import Scored
 from holdfast.rag.store.mongo.engine import ask_engine
-from holdfast.rag.store.mongo.layout import CHUNKS, DOCUMENTS, tags_of
+from holdfast.rag.store.mongo.layout import CHUNKS, DOCUMENTS
 from holdfast.rag.store.mongo.search_indexes import WORDS_INDEX, words_pipeline
-from holdfast.rag.store.mongo.stems import question_stems, stems_of
 from holdfast.rag.store.mongo.visibility import LOOKS, batches, only_visible
+from holdfast.rag.store.stems import question_stems, stems_of
+from holdfast.rag.store.tags import tags_of
 from holdfast.rag.store.words import terms
 
 if TYPE_CHECKING:

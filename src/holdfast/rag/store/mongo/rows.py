@@ -15,8 +15,8 @@ from holdfast.rag.store.base import DocumentRecord
 from holdfast.rag.store.chunk_rows import checked_dimension, packed
 from holdfast.rag.store.codec import read_metadata, unpack_rows, unpack_spans, write_metadata
 from holdfast.rag.store.mongo.faults import too_large
-from holdfast.rag.store.mongo.layout import tags_of
-from holdfast.rag.store.mongo.stems import index_words
+from holdfast.rag.store.stems import index_words
+from holdfast.rag.store.tags import tags_of
 from holdfast.rag.types import Chunk, Document, Mime, StoredChunk
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pymongo.operations import SearchIndexModel
 from holdfast.core.clock import to_ns
 from holdfast.rag.store.mongo.layout import CHUNKS
 from holdfast.rag.store.mongo.rows import vector_field
-from holdfast.rag.store.mongo.stems import HEADING_WEIGHT, TEXT_WEIGHT, TITLE_WEIGHT
+from holdfast.rag.store.stems import HEADING_WEIGHT, TEXT_WEIGHT, TITLE_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
 from holdfast.errors import ConfigError
-from holdfast.rag.store.jobs import Job, JobFailure, JobItem, JobState
 from holdfast.rag.store.mongo import reading, writing
+from holdfast.rag.store.mongo.analytics import Analytics
 from holdfast.rag.store.mongo.client import Client, Timeouts, database_of, make_client, place_of
 from holdfast.rag.store.mongo.dense import ExactIndex, search_vectors
 from holdfast.rag.store.mongo.faults import closed, store_faults
-from holdfast.rag.store.mongo.jobs import Jobs, sweep_jobs
+from holdfast.rag.store.mongo.job_store import MongoJobs
+from holdfast.rag.store.mongo.jobs import sweep_jobs
 from holdfast.rag.store.mongo.layout import META, create_indexes
 from holdfast.rag.store.mongo.leases import Leases
 from holdfast.rag.store.mongo.ledger import generation_of
@@ -21,11 +22,13 @@ from holdfast.rag.store.mongo.lexical import WordCounts, document_frequencies, s
 from holdfast.rag.store.mongo.rows import prepared
 from holdfast.rag.store.mongo.search_indexes import SearchIndexes, SearchMode
 from holdfast.rag.store.mongo.spaces import Spaces
+from holdfast.rag.store.repeating import Repeating
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
 
     from holdfast.core.clock import Clock
+    from holdfast.core.events import Events
     from holdfast.core.ports import Blocking
     from holdfast.llm.embedding import Vectors
     from holdfast.rag.store.base import DocumentPage, DocumentRecord, Scored, StoreStatus
@@ -37,12 +40,11 @@ __all__ = ["MongoStore"]
 _Scores: TypeAlias = "list[Scored]"
 _Ids: TypeAlias = "list[str]"
 _Chunks: TypeAlias = "list[StoredChunk]"
-_Items: TypeAlias = "list[tuple[int, JobItem]]"
 
 _SWEPT_AT_OPENING = 100
 
 
-class MongoStore:
+class MongoStore(MongoJobs):
     """A ``Store`` and a ``JobStore`` in one MongoDB database, which any number of processes may share.
 
     A store object belongs to one event loop. It connects with the first call; ``open`` makes the indexes, and where it
@@ -64,6 +66,13 @@ class MongoStore:
         lease_seconds: after which a job of a process that died is free, above 0; default 60.
         abandoned_after: seconds after which what an unfinished put or job has written is taken for left by a process
             that died, above 0; default 3,600. A put that takes longer fails.
+        sweep_every: seconds between two sweeps while the store is open, above 0; default 300.
+        events: what analytics and logs are made of, see :class:`~holdfast.rag.store.mongo.analytics.Analytics`; None:
+            there are none.
+        analytics_days: days for which they are kept, above 0; default 30.
+
+    Attributes:
+        analytics: what writes them, or None.
 
     Raises:
         ConfigError: an option is out of its range, or the address cannot be read.
@@ -83,13 +92,20 @@ class MongoStore:
         max_connections: int = 20,
         lease_seconds: float = 60.0,
         abandoned_after: float = 3_600.0,
+        sweep_every: float = 300.0,
+        events: Events | None = None,
+        analytics_days: float = 30.0,
     ) -> None:
         for field, value in (("max_exact_vectors", max_exact_vectors), ("max_connections", max_connections)):
             if value < 1:
                 raise ConfigError(field, value, "must be at least 1")
-        for field, seconds in (("lease_seconds", lease_seconds), ("abandoned_after", abandoned_after)):
+        for field, seconds in (
+            ("lease_seconds", lease_seconds), ("abandoned_after", abandoned_after), ("sweep_every", sweep_every)
+        ):  # fmt: skip
             if not seconds > 0:
                 raise ConfigError(field, seconds, "must be above 0 seconds")
+        if not analytics_days > 0:
+            raise ConfigError("analytics_days", analytics_days, "must be above 0 days")
         if search not in set(SearchMode):
             raise ConfigError("search", search, "must be auto or exact")
         self._place = place_of(uri, database)
@@ -113,6 +129,12 @@ class MongoStore:
         self._exact = ExactIndex(max_vectors=max_exact_vectors, place=self._place)
         self._counts = WordCounts()
         self._leases = Leases(lambda: self._database, clock=clock, seconds=lease_seconds, place=self._place)
+        self._sweeping = Repeating(self.sweep, every=sweep_every, clock=clock, what="Sweeping the MongoDB store")
+        self.analytics = (
+            None
+            if events is None
+            else Analytics(lambda: self._database, self._place, events=events, clock=clock, days=analytics_days)
+        )
 
     @property
     def name(self) -> str:
@@ -123,6 +145,9 @@ class MongoStore:
         """Make the indexes that are missing, and finish what processes left that died. Idempotent."""
         if self._connected is None:
             self._connected = self._connect()
+        self._sweeping.start()
+        if self.analytics is not None:
+            self.analytics.start()
         async with self._using() as database:
             await self._index(database, await self._spaces.dimensions(database))
         await self.sweep(limit=_SWEPT_AT_OPENING)
@@ -131,6 +156,9 @@ class MongoStore:
         """Release the connections, and the jobs that were begun and not finished. Idempotent."""
         if self._connected is None:
             return
+        await self._sweeping.stop()
+        if self.analytics is not None:
+            await self.analytics.stop()
         await self._leases.release_all()
         (client, _), self._connected = self._connected, None
         self._indexed = False
@@ -139,8 +167,8 @@ class MongoStore:
     async def sweep(self, *, limit: int = 1_000) -> int:
         """Finish what puts, deletes and jobs left whose process died; how many of them were looked at.
 
-        Every store object does it for its own calls, and for up to 100 others' when it is opened; a service that runs
-        for long calls it now and then. Harmless at any time, by any number of processes.
+        Every store object does it for its own calls, for up to 100 others' when it is opened, and every
+        ``sweep_every`` seconds while it is open. Harmless at any time, by any number of processes.
         """
         async with self._using() as database:
             left = await writing.sweep(database, clock=self._clock, abandoned_after=self._abandoned_after, limit=limit)
@@ -270,61 +298,6 @@ class MongoStore:
             counts = self._counts.at(await generation_of(database, self._clock))
             return await document_frequencies(database, counts, words, collection)
 
-    async def create_job(self, items: Sequence[JobItem], *, collection: str) -> Job:
-        """Write a job with all of its items; nobody sees it before it is whole.
-
-        Raises:
-            InvalidInputError: an item is larger than MongoDB takes for one (16 MB).
-        """
-        async with self._jobs() as jobs:
-            return await jobs.create(items, collection)
-
-    async def job(self, job_id: str) -> Job | None:
-        """A job by its id."""
-        async with self._jobs() as jobs:
-            return await jobs.find(job_id)
-
-    async def next_job(self) -> Job | None:
-        """The oldest job that is queued, or whose lease has ended; marks it running and takes a lease on it."""
-        async with self._jobs() as jobs:
-            return await jobs.start_next()
-
-    def release_job(self, job_id: str) -> None:
-        """Give back a job that ``next_job`` handed out. Idempotent; does not wait, and cannot fail.
-
-        This object may get it again at once, others as soon as the server knows: that message goes out by itself.
-        """
-        self._leases.give_up(job_id)
-
-    async def releases_written(self) -> None:
-        """Return when the server knows of every job that was given back, or could not be told."""
-        await self._leases.settled()
-
-    async def next_items(self, job_id: str, limit: int) -> _Items:
-        """Items of the job that are not finished, in order, each with its number; none when it was cancelled."""
-        async with self._jobs() as jobs:
-            return await jobs.next_items(job_id, limit)
-
-    async def finish_item(self, job_id: str, item: int, *, stored: int = 0, failures: Sequence[JobFailure] = ()) -> Job:
-        """Mark an item finished and settle the job's status when it was the last.
-
-        Raises:
-            NotFoundError: there is no such job or no such item.
-        """
-        async with self._jobs() as jobs:
-            return self._settled(await jobs.finish_item(job_id, item, stored=stored, failures=failures))
-
-    async def cancel_job(self, job_id: str) -> Job | None:
-        """Stop a job that is not finished: items not finished are dropped, documents that are stored stay."""
-        async with self._jobs() as jobs:
-            job = await jobs.cancel(job_id)
-            return None if job is None else self._settled(job)
-
-    def _settled(self, job: Job) -> Job:
-        if job.status not in (JobState.QUEUED, JobState.RUNNING):
-            self._leases.forget(job.id)
-        return job
-
     async def _index(self, database: Database, dimensions: set[int]) -> None:
         """Make the indexes once in this object's life, and a vector index once for each dimension."""
         if self._indexed and dimensions <= self._dimensions:
@@ -346,8 +319,3 @@ class MongoStore:
     async def _using(self) -> AsyncIterator[Database]:
         with store_faults(self._place):
             yield self._database
-
-    @asynccontextmanager
-    async def _jobs(self) -> AsyncIterator[Jobs]:
-        async with self._using() as database:
-            yield Jobs(database=database, clock=self._clock, leases=self._leases, place=self._place)

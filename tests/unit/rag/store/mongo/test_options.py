@@ -48,6 +48,8 @@ async def test_an_address_that_cannot_be_read_is_not_quoted(uri: str) -> None:
         ("max_connections", 0),
         ("lease_seconds", 0.0),
         ("abandoned_after", float("nan")),
+        ("sweep_every", 0.0),
+        ("analytics_days", 0.0),
         ("search", "native"),
         ("database", "a.b"),
         ("database", ""),

@@ -1,8 +1,7 @@
-"""Words as the store's own index keeps them: without case and accents, stemmed (Porter), counted by where they stand.
+"""Words as a store's own index keeps them: without case and accents, stemmed (Porter), counted by where they stand.
 
-MongoDB's ``$text`` index was not taken: its score is not BM25 and cannot be told the collection's statistics, it has
-no way to ask in how many chunks a word stands, and a database has one such index for all. An array of stems under an
-ordinary index is exact on every server.
+For stores whose engine would see words in another way than the embedded store does: they index these instead of the
+text, so that the forms of a word are one word everywhere.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from holdfast.rag.store.words import terms
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["IndexedWords", "index_words", "question_stems", "stems_of"]
+__all__ = ["IndexedWords", "index_words", "question_stems", "stems_of", "weighted_words"]
 
 TITLE_WEIGHT, HEADING_WEIGHT, TEXT_WEIGHT = 3, 2, 1
 
@@ -51,6 +50,12 @@ def index_words(title: str, heading: str, text: str) -> IndexedWords:
     words = sorted(counts)
     weights = np.minimum([counts[word] for word in words], _LARGEST_COUNT).astype("<u2").tobytes()
     return IndexedWords(words, weights, tokens)
+
+
+def weighted_words(title: str, heading: str, text: str) -> list[str]:
+    """The words of a chunk for an index that counts for itself: each as often as it counts."""
+    parts = ((title, TITLE_WEIGHT), (heading, HEADING_WEIGHT), (text, TEXT_WEIGHT))
+    return [word for part, weight in parts for word in stems_of(part) * weight]
 
 
 def stems_of(text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""How the store's own index sees words and metadata."""
+"""How a store's own index sees words."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from holdfast.errors import InvalidInputError
-from holdfast.rag.store.mongo.layout import key_of, tags_of
-from holdfast.rag.store.mongo.stems import index_words, question_stems, stems_of
+from holdfast.rag.store.stems import index_words, question_stems, stems_of, weighted_words
 
 
 @pytest.mark.parametrize(
@@ -30,6 +28,13 @@ def test_a_word_counts_by_where_it_stands() -> None:
     assert indexed.tokens == 7
 
 
+def test_words_for_an_index_that_counts_stand_as_often_as_they_count() -> None:
+    """The same words with the same weights."""
+    words = weighted_words("Zebra", "zebras and apples", "A zebra. Apples!")
+    assert {word: words.count(word) for word in words} == {"zebra": 6, "and": 2, "appl": 3, "a": 1}
+    assert weighted_words("", "", "") == []
+
+
 def test_a_question_is_each_of_its_words_once_without_stop_words() -> None:
     """Two forms of a word are asked for once."""
     assert question_stems("How are apples and the APPLE retried?") == ["appl", "retri"]
@@ -46,35 +51,3 @@ def test_any_text_gives_words_that_can_be_stored(text: str) -> None:
     assert set(question_stems(text)) <= set(indexed.words)
     for word in indexed.words:
         word.encode()
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "equal"),
-    [
-        (1, 1.0, True),
-        (1, True, False),
-        (1, "1", False),
-        (2**70, float(2**70), True),
-        (2**70, 2**70 + 1, False),
-        (0.5, 0.5, True),
-        ("a", "A", False),
-        (float("inf"), float("inf"), True),
-    ],
-)
-def test_tags_are_equal_exactly_when_values_are(one: object, other: object, equal: bool) -> None:
-    """Numbers are numbers whatever their type, truth values are not, text is text."""
-    assert (tags_of("filters", {"n": one}) == tags_of("filters", {"n": other})) is equal  # type: ignore[dict-item]
-    assert tags_of("filters", {"n": one}) != tags_of("filters", {"m": one})  # type: ignore[dict-item]
-
-
-def test_a_value_of_another_kind_is_refused() -> None:
-    """A list is no metadata value."""
-    with pytest.raises(InvalidInputError):
-        tags_of("filters", {"n": ["a"]})  # type: ignore[dict-item]
-
-
-@given(st.lists(st.text(), min_size=1, max_size=3), st.lists(st.text(), min_size=1, max_size=3))
-def test_keys_are_equal_exactly_when_names_are(one: list[str], other: list[str]) -> None:
-    """Names may hold anything; a long one makes no long key."""
-    assert (key_of(*one) == key_of(*other)) is (one == other)
-    assert len(key_of("a" * 10_000, *one)) == 64

@@ -1,0 +1,62 @@
+"""Addresses in a text: which lead outside, and whether two are the same."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["ADDRESS", "ADDRESS_STARTS", "addresses_in", "bare", "canonical", "leads_outside"]
+
+ADDRESS_STARTS = ("http://", "https://", "ftp://", "www.")
+"""How an address begins that programs make a link of wherever it stands."""
+
+ADDRESS = re.compile(r"(?i)(?:(?:https?|ftp)://|(?<![a-z0-9])www\.)(?:(?!\]\()[^\s<])*")
+"""Such an address, with everything up to white space; :func:`bare` takes off what is not part of it."""
+
+_NOT_ITS_END = re.compile(r"(?:\[\d{1,2}(?:[,;] ?\d{1,2})*\]|[.,;:!?'\"*_`~|\\)\]}>])+$")
+_OTHER = re.compile(r"(?i)(?:mailto|tel):[^\s<>()\[\]\"'`]+")
+_MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}")
+_SCHEME = re.compile(r"(?i)^(?:https?:)?//")
+_OUTSIDE = re.compile(r"(?i)(?:[a-z][a-z0-9+.-]*:|[/\\]{2})")
+_ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
+_BLANKS = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060\ufeff]+")
+
+
+def addresses_in(texts: Iterable[str]) -> frozenset[str]:
+    """The addresses that stand in ``texts``, each as :func:`canonical` has it; mail addresses as ``mailto:``."""
+    found: set[str] = set()
+    for text in texts:
+        for pattern in (ADDRESS, _OTHER):
+            found.update(canonical(one[0]) for one in pattern.finditer(text))
+        found.update(canonical(f"mailto:{one[0]}") for one in _MAIL.finditer(text))
+    return frozenset(found)
+
+
+def bare(address: str) -> str:
+    """``address`` without the punctuation, brackets and marks of citations at its end."""
+    return _NOT_ITS_END.sub("", address)
+
+
+def canonical(address: str) -> str:
+    """An address as it is compared: without http or https, the slash at its end and what :func:`bare` takes off.
+
+    Letters of the host count in any case, all others as they are.
+    """
+    plain = _SCHEME.sub("", bare(_plain(address)))
+    host = re.match(r"[^/?#]*", plain)
+    end = host.end() if host else 0
+    return plain[:end].casefold() + plain[end:].rstrip("/")
+
+
+def leads_outside(target: str) -> bool:
+    """Whether a link's target is more than a path on the place where the link is shown."""
+    return _OUTSIDE.match(_plain(target)) is not None
+
+
+def _plain(target: str) -> str:
+    """A target as a browser gets it: without entities, backslash escapes and blanks."""
+    return _BLANKS.sub("", _ESCAPED.sub(r"\1", unescape(target)))

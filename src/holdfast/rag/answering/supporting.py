@@ -1,0 +1,61 @@
+"""Whether a passage that a model cites can be the one that it means.
+
+Nobody can tell from words alone whether a passage says what a statement says. But a statement that shares no word with
+the passage it names, and half of its words with another one, has the wrong number, or an invented one.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from holdfast.rag.answering.terms import question_words, stem_sequence, stems
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from holdfast.rag.types import Hit
+
+__all__ = ["Support", "statement_at_end"]
+
+_FEWEST_WORDS = 3
+"""A statement of fewer words tells nothing."""
+_MEANT_SHARE = 0.5
+
+_MARKS_AT_END = re.compile(r"(?:\[\d+\]\s*)+\Z")
+_STATEMENT_END = re.compile(r"[.!?:]\s+|\n+|\[\d+\](?!\[)")
+
+
+def statement_at_end(text: str) -> str:
+    """The statement that ``text`` ends with, back to the end of the statement before; marks at its end do not count."""
+    before = _MARKS_AT_END.sub("", text)
+    ends = [match.end() for match in _STATEMENT_END.finditer(before) if before[match.end() :].strip(" .!?,;")]
+    return before[ends[-1] if ends else 0 :]
+
+
+class Support:
+    """Compares statements with the passages of a prompt.
+
+    Args:
+        hits: the passages; they count from 1.
+    """
+
+    def __init__(self, hits: Sequence[Hit]) -> None:
+        self._hits = hits
+        self._words = cache(self._read)
+
+    def __call__(self, statement: str, number: int) -> bool:
+        """Whether passage ``number`` may say this: False only when it cannot, and another one does.
+
+        Statements in another language than the passages share no words with any of them, and are taken as they are.
+        """
+        said = {stem for word in question_words(statement) for stem in stem_sequence(word)}
+        if len(said) < _FEWEST_WORDS or said & self._words(number):
+            return True
+        others = (self._words(other) for other in range(1, len(self._hits) + 1) if other != number)
+        return not any(len(said & words) >= _MEANT_SHARE * len(said) for words in others)
+
+    def _read(self, number: int) -> frozenset[str]:
+        stored = self._hits[number - 1].stored
+        return stems(f"{stored.title} {stored.chunk.heading} {stored.chunk.text}")
