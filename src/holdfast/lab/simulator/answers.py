@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from math import log
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ _PER_TURN = 3
 _PER_PROMPT = 3
 _SECOND_BEST = 0.75
 _QUOTED = 200
+_SENTENCE_CHARS = 1_000
 _DEEPEST = 12
 _WORD = re.compile(r"\w+")
 _CITED = re.compile(r"\[(\d+)\]")
@@ -144,6 +146,16 @@ def _cited(passage: Passage, sentence: str) -> str:
 
 
 def _stems(text: str) -> frozenset[str]:
+    return _stems_of_sentence(text) if len(text) <= _SENTENCE_CHARS else _stems_of(text)
+
+
+@lru_cache(8_192)
+def _stems_of_sentence(text: str) -> frozenset[str]:
+    """Passages come again with every question that they may answer."""
+    return _stems_of(text)
+
+
+def _stems_of(text: str) -> frozenset[str]:
     words = _WORD.findall(text.lower())
     return frozenset(_stem(word) for word in words if word not in _FUNCTION_WORDS) or frozenset(words)
 

@@ -43,6 +43,7 @@ class Call:
         prompt_tokens: tokens read.
         sent_tokens: tokens of the answer that were sent.
         took: seconds until its end.
+        drawn: what its draws are keyed by: its number, or what the client says (see ``Simulator.begin``).
     """
 
     number: int
@@ -57,10 +58,13 @@ class Call:
     sent_tokens: int = 0
     outcome: Outcome = Outcome.RUNNING
     took: float | None = None
+    drawn: object = None
 
     def as_json(self) -> dict[str, object]:
         """As the admin endpoint shows it."""
-        return asdict(self)
+        shown = asdict(self)
+        del shown["drawn"]
+        return shown
 
 
 class Calls:

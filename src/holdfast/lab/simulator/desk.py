@@ -190,7 +190,7 @@ class Desk:
 
     def _draw(self, call: Call, what: object, median: float, sigma: float) -> int:
         median *= self._options.speed
-        return to_ns(lognormal(median, sigma, self._options.seed, "wait", call.number, what)) if median else 0
+        return to_ns(lognormal(median, sigma, self._options.seed, "wait", call.drawn, what)) if median else 0
 
     def _stamp(self, call: Call, model: str) -> Stamp:
         created = self._clock.wall_ns() // NS_PER_SECOND

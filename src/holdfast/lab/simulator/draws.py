@@ -9,7 +9,7 @@ import hashlib
 from math import exp
 from statistics import NormalDist
 
-__all__ = ["hex_of", "lognormal", "uniform"]
+__all__ = ["hex_of", "lognormal", "normal_factor", "uniform"]
 
 _NORMAL = NormalDist()
 _BITS = 52  # with a half added, the largest stays below 1
@@ -22,7 +22,12 @@ def uniform(seed: int, *key: object) -> float:
 
 def lognormal(median: float, sigma: float, seed: int, *key: object) -> float:
     """A log-normal number: half of them are below ``median``, and ``sigma`` is the spread of their logarithms."""
-    return median * exp(sigma * _NORMAL.inv_cdf(uniform(seed, *key)))
+    return median * normal_factor(sigma, uniform(seed, *key)) if sigma else median
+
+
+def normal_factor(sigma: float, share: float) -> float:
+    """What the median of a log-normal distribution is multiplied with to have ``share`` of its numbers below it."""
+    return exp(sigma * _NORMAL.inv_cdf(share))
 
 
 def hex_of(digits: int, seed: int, *key: object) -> str:

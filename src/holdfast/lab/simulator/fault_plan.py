@@ -43,7 +43,7 @@ class FaultPlan:
     """The rules that are switched on, in their order.
 
     Args:
-        seed: draws are keyed by it, the rule's number and the call's number: a rule that is added or removed changes
+        seed: draws are keyed by it, the rule's number and the call's key: a rule that is added or removed changes
             nothing for the others.
         rules: those to begin with.
     """
@@ -74,11 +74,11 @@ class FaultPlan:
         self._active.clear()
         return count
 
-    def choose(self, call: Traits, *, number: int, seconds: float, model: str, key: str | None) -> Played | None:
+    def choose(self, call: Traits, *, drawn: object, seconds: float, model: str, key: str | None) -> Played | None:
         """What the call gets; None is nothing.
 
         Args:
-            number: the call's number.
+            drawn: what the call's draws are keyed by.
             seconds: since the simulator's start.
             key: the fingerprint of its key.
         """
@@ -93,12 +93,12 @@ class FaultPlan:
             ):
                 continue
             active.fitted += 1
-            if self._plays(active, number, seconds):
+            if self._plays(active, drawn, seconds):
                 active.played += 1
                 return _played(rule)
         return None
 
-    def _plays(self, active: Active, number: int, seconds: float) -> bool:
+    def _plays(self, active: Active, drawn: object, seconds: float) -> bool:
         rule = active.rule
         if rule.first is not None and active.fitted > rule.first:
             return False
@@ -106,7 +106,7 @@ class FaultPlan:
             return False
         if rule.group is not None:
             return uniform(self._seed, "group", rule.group, int(seconds // rule.slot)) < rule.rate
-        return uniform(self._seed, "fault", active.id, number) < rule.rate
+        return uniform(self._seed, "fault", active.id, drawn) < rule.rate
 
 
 def _played(rule: FaultRule) -> Played:

@@ -9,7 +9,7 @@ from holdfast.core.clock import to_ns
 from holdfast.lab.simulator.response import SimulatedCut, SimulatedRefusal, SimulatedReset
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from holdfast.core.ports import HttpRequest
     from holdfast.lab.simulator.response import SimulatedResponse
@@ -26,9 +26,13 @@ class SimulatorHttp:
     Args:
         simulators: by base address, e.g. ``"https://api.openai.test/v1"``. An address that none of them begins is
             refused, as a host is that nobody listens on.
+        drawn: gives what the draws for a request are keyed by, see :meth:`Simulator.begin`; by default its number.
     """
 
-    def __init__(self, simulators: Mapping[str, Simulator]) -> None:
+    def __init__(
+        self, simulators: Mapping[str, Simulator], *, drawn: Callable[[HttpRequest], object] | None = None
+    ) -> None:
+        self._drawn = drawn
         longest_first = sorted(simulators.items(), key=lambda item: -len(item[0]))
         self._simulators = [(base.rstrip("/"), simulator) for base, simulator in longest_first]
         self._closed = False
@@ -50,7 +54,8 @@ class SimulatorHttp:
             raise ValueError("not an http or https address")
         host = parts.hostname
         simulator, path = self._find(request.url, host)
-        response = simulator.begin(request.method, path, request.headers, request.body)
+        drawn = None if self._drawn is None else self._drawn(request)
+        response = simulator.begin(request.method, path, request.headers, request.body, drawn=drawn)
         timeout_ns = to_ns(request.timeout)
         if response.head_wait_ns > timeout_ns:
             try:

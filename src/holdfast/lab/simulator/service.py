@@ -73,8 +73,15 @@ class Simulator:
         await response.head()
         return response
 
-    def begin(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> SimulatedResponse:
-        """Decide what a request gets; nothing has been waited for yet, see :meth:`SimulatedResponse.head`."""
+    def begin(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"", *, drawn: object = None
+    ) -> SimulatedResponse:
+        """Decide what a request gets; nothing has been waited for yet, see :meth:`SimulatedResponse.head`.
+
+        Args:
+            drawn: what its draws are keyed by, so that they do not depend on how many calls came before it; by default
+                the call's number.
+        """
         if self.options.admin and path.startswith("/admin/"):
             script = self._admin.answer(method, path, headers, body)
             unseen = Call(0, self.seconds, "admin", None, "", stream=False)
@@ -88,6 +95,7 @@ class Simulator:
             None if request.key is None else fingerprint_of(request.key),
             request.model[:_LONGEST_NAME],
             request.stream,
+            drawn=self._number if drawn is None else drawn,
         )
         self.calls.begun(call)
         script = self._script(request, call)
@@ -97,7 +105,7 @@ class Simulator:
     def _script(self, request: Incoming, call: Call) -> Script:
         request_id = "req_" + hex_of(24, self.options.seed, "request", call.number)
         played = self.faults.choose(
-            request.traits, number=call.number, seconds=call.seconds, model=request.model, key=call.key
+            request.traits, drawn=call.drawn, seconds=call.seconds, model=request.model, key=call.key
         )
         call.fault = None if played is None else played.rule
         if played is not None and played.fault in REPLACEMENTS:

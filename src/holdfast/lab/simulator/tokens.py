@@ -10,6 +10,7 @@ import re
 
 __all__ = ["count", "pieces_of"]
 
+_SHORT = 100_000
 _PIECE = re.compile(r"\s*\w{1,6}|\s*[^\w\s]|\s+")
 
 
@@ -20,4 +21,6 @@ def pieces_of(text: str) -> list[str]:
 
 def count(text: str) -> int:
     """How many tokens ``text`` has."""
+    if len(text) <= _SHORT:
+        return len(_PIECE.findall(text))  # a third of the time, and the memory of the tokens
     return sum(1 for _ in _PIECE.finditer(text))

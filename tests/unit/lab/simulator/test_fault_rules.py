@@ -27,7 +27,7 @@ STREAM = Traits("chat", stream=True, json_mode=False)
 
 
 def chosen(plan: FaultPlan, number: int = 1, *, call: Traits = CHAT, seconds: float = 0.0, **more: Any) -> str | None:
-    played = plan.choose(call, number=number, seconds=seconds, model=more.get("model", ""), key=more.get("key"))
+    played = plan.choose(call, drawn=number, seconds=seconds, model=more.get("model", ""), key=more.get("key"))
     return played.fault if played else None
 
 
