@@ -20,6 +20,7 @@ from holdfast.cli.ingest import _Stored
 from holdfast.core.events import Events
 from holdfast.llm.local.installed import InstalledModel
 from holdfast.rag.ingest import IngestReport
+from holdfast.rag.ingest.report import IngestFailure
 from holdfast.rag.loaders.base import Problem
 from holdfast.rag.settings import Settings
 from holdfast.rag.settings_sources import variables_of
@@ -107,6 +108,9 @@ class Done:
     code: int
     out: str
     err: str
+
+
+FAILED = IngestFailure(uri="b.md", reason="it could not be stored", kind="connect", stage="store")
 
 
 @pytest.fixture
@@ -527,7 +531,7 @@ def test_ingest_problems_are_listed(holdfast: Run, engine: FakeEngine, tmp_path:
         chunks=2,
         seconds=0.5,
         skipped=(Problem("a.pdf", "It is empty."),),
-        failed=(Problem("b.md", "it could not be stored"),),
+        failed=(FAILED,),
         ignored={".png": 2, "": 1},
         embedded=False,
     )
@@ -557,8 +561,8 @@ def test_ingest_long_list_is_cut(holdfast: Run, engine: FakeEngine, tmp_path: Pa
         (IngestReport(), 0),
         (IngestReport(unchanged=1, skipped=(Problem("a", "b"),)), 0),
         (IngestReport(skipped=(Problem("a", "b"),)), 1),
-        (IngestReport(failed=(Problem("a", "b"),)), 1),
-        (IngestReport(added=9, failed=(Problem("a", "b"),)), 1),
+        (IngestReport(failed=(FAILED,)), 1),
+        (IngestReport(added=9, failed=(FAILED,)), 1),
         (IngestReport(removed=1, skipped=(Problem("a", "b"),)), 0),
     ],
 )

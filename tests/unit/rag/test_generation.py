@@ -299,7 +299,7 @@ async def test_with_the_fallback_broken_too_the_passages_speak(tmp_path: Path) -
         async def broken(_request: object) -> None:
             raise RuntimeError("bug")
 
-        service.engine._questions._inquiry._standins._quoting.answer = broken  # type: ignore[method-assign,assignment]
+        service.engine._questions._inquiry._standins._quoting.answer = broken  # type: ignore[method-assign,union-attr]
         pieces, answer = await service.stream()
     assert answer.text.startswith("# Return an item")
     assert "".join(pieces) == answer.text

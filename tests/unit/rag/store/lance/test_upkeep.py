@@ -189,17 +189,27 @@ async def test_an_index_for_vectors_is_made_above_a_number_of_them(
     table = lancedb.connect(tmp_path / "lance").open_table(TABLE)
     stats = table.index_stats(column)
     assert stats is not None
-    assert stats.index_type == "IVF_HNSW_SQ"
+    assert stats.index_type == "IVF_RQ"
     assert stats.distance_type == "dot"
     await _put(store, "later", chunks=3)
     found = 0
     for n in range(10):
         vector = sample_vector(f"question {n}")
-        near = [await each.dense(vector, embedder_id=EMBEDDER, k=10, scope=Scope()) for each in (store, exact)]
-        found += len({hit.chunk_id for hit in near[0]} & {hit.chunk_id for hit in near[1]})
-        assert all(np.isclose(a.score, b.score, atol=0.05) for a, b in zip(*near, strict=True))
-    assert found >= 80
+        near = await store.dense(vector, embedder_id=EMBEDDER, k=10, scope=Scope())
+        cosines = {
+            hit.chunk_id: hit.score for hit in await exact.dense(vector, embedder_id=EMBEDDER, k=2_000, scope=Scope())
+        }
+        assert all(np.isclose(hit.score, cosines[hit.chunk_id], atol=1e-5) for hit in near)
+        found += len({hit.chunk_id for hit in near} & set(list(cosines)[:10]))
+    assert found >= 50, "of 100; a bit a number says little of 24 random numbers"
     hit = (await store.dense(sample_vector("Apple of later 1."), embedder_id=EMBEDDER, k=1, scope=Scope()))[0]
     assert hit.chunk_id.startswith("later/")
     assert hit.score == pytest.approx(1.0, abs=1e-5)
+    assert upkeep.vectors_to_index(store._home.snapshot(), 1_000) == []
+    monkeypatch.setattr(upkeep, "_PARTS", 2)
+    for n in range(8):
+        await _put(store, f"more{n}")
+    await store.maintain()
+    assert upkeep.vectors_to_index(store._home.snapshot(), 1_000) == [column]
+    await store.maintain()
     assert upkeep.vectors_to_index(store._home.snapshot(), 1_000) == []
