@@ -50,6 +50,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
         "HOLDFAST_DATA_DIR": str(tmp_path / "data"),
         "HOLDFAST_EMBEDDER": "none",
         "TERM": "xterm-256color",
+        "COLUMNS": "200",
     }
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "returns.md").write_text(

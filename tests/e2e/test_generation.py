@@ -124,10 +124,10 @@ def test_answers_are_generated_and_outlive_the_provider(tmp_path: Path) -> None:
         provider.kill()
         gone = service.ask(QUESTION + " Really?")
         assert "36 months" in gone["answer"]
-        assert (gone["source"], gone["degraded"], gone["reasons"]) == ("extract", True, ["answerer_unavailable"])
+        assert (gone["source"], gone["degraded"], gone["reasons"]) == ("extract", True, ["llm_unavailable"])
         pieces, answer = streamed(service, QUESTION + " Truly?")
         assert "".join(pieces) == answer["answer"]
-        assert (answer["source"], answer["reasons"]) == ("extract", ["answerer_unavailable"])
+        assert (answer["source"], answer["reasons"]) == ("extract", ["llm_unavailable"])
         check = service.call("GET", "/health")[1]["checks"]["model:openai/gpt-4o-mini"]
         assert (check["status"], check["breaker"]) == ("degraded", "open")
         assert 0 < check["ready_in"] <= 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from holdfast.core.breaker import CircuitBreaker
-from holdfast.core.breaker_options import CACHE
+from holdfast.core.breaker_options import CACHE, BreakerOptions
 from holdfast.core.classify import classify
 from holdfast.core.clock import SYSTEM_CLOCK
 from holdfast.core.pipeline import Pipeline
@@ -32,7 +32,8 @@ def cache_guard(
     clock: Clock = SYSTEM_CLOCK,
     rng: random.Random | None = None,
     events: Events | None = None,
-    recovery_timeout: float = CACHE.recovery_timeout,
+    breaker: BreakerOptions = CACHE,
+    recovery_timeout: float | None = None,
 ) -> Pipeline:
     """A new pipeline for a cache: ten failures in a row open its breaker, and no call takes longer than 250 ms.
 
@@ -41,11 +42,15 @@ def cache_guard(
     Args:
         name: the cache's ``name``.
         clock, rng, events: where time, jitter and listeners come from.
-        recovery_timeout: seconds until an open breaker lets a probe through.
+        breaker: when its breaker opens, and for how long.
+        recovery_timeout: seconds until an open breaker lets a probe through, where not those of ``breaker``.
     """
-    breaker = CircuitBreaker(CACHE, recovery_timeout=recovery_timeout)
+    if recovery_timeout is not None:
+        breaker = replace(breaker, recovery_timeout=recovery_timeout)
     timeout = Timeout(seconds=CACHE_SECONDS)
-    return Pipeline(breaker, timeout, name=name, clock=clock, rng=rng, events=events, classify=_classify)
+    return Pipeline(
+        CircuitBreaker(breaker), timeout, name=name, clock=clock, rng=rng, events=events, classify=_classify
+    )
 
 
 def _classify(error: BaseException) -> Fault:

@@ -20,6 +20,7 @@ from holdfast.rag.store.reader import chunk_ids_of, filter_clause, generation_of
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,6 +34,8 @@ FOLD_MIN_ROWS = 4_096
 """Rows that SQLite gives in some ten milliseconds: below this a vector file is not worth its place."""
 FOLD_SHARE = 0.25
 """The vector file is written anew when the rows it lacks or has too many of pass this share of it."""
+_KNOWN_IDS = 20_000
+"""Ids of chunks that are remembered: some 2 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class DenseIndex:
         self._files = files
         self._lock = threading.Lock()
         self._matrices: dict[int, _Matrix] = {}
+        self._ids: tuple[int, dict[int, str]] = (-1, {})
 
     def search(
         self, connection: sqlite3.Connection, vector: Vectors, embedder_id: str, k: int, scope: Scope
@@ -125,11 +129,25 @@ class DenseIndex:
         matrix = self._current(connection, key, dimension)
         allowed = _allowed(connection, scope) if scope.filters else None
         keys, scores = matrix.best(np.ascontiguousarray(vector, dtype=np.float32), k, allowed)
-        ids = chunk_ids_of(connection, keys.tolist())
+        ids = self._ids_of(connection, keys.tolist())
         # Another thread may have brought the matrix to a newer state than the one our transaction sees.
         return [
             Scored(ids[each], score) for each, score in zip(keys.tolist(), scores.tolist(), strict=True) if each in ids
         ]
+
+    def _ids_of(self, connection: sqlite3.Connection, keys: Sequence[int]) -> Mapping[int, str]:
+        """The ids of chunks by their keys, remembered for the generation that this transaction sees."""
+        generation = generation_of(connection)
+        of, known = self._ids
+        if of != generation or len(known) > _KNOWN_IDS:
+            known = {}
+            self._ids = generation, known
+        unknown = [key for key in keys if key not in known]
+        if not unknown:
+            return known
+        found = chunk_ids_of(connection, unknown)
+        known.update(found)
+        return known
 
     def to_fold(self) -> list[int]:
         """The spaces whose vector file is worth writing anew."""

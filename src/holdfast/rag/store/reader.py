@@ -7,6 +7,7 @@ Every function runs inside the caller's read transaction.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from holdfast.errors import InvalidInputError
@@ -38,6 +39,8 @@ V = TypeVar("V")
 
 _IDS_PER_QUERY = 500  # SQLite takes some thousand parameters; each number of them is a statement of its own
 _NANOSECONDS = 1_000_000_000
+_DECODED = 1_024
+"""Passages that are kept as they were read: the same ones are found again and again. Some 10 MB at most."""
 
 _RECORD = (
     "SELECT d.id, d.title, d.uri, d.mime, d.content_hash, d.chunks, d.characters, s.embedder, d.stored_at, d.metadata, "
@@ -191,7 +194,9 @@ def fetch_chunks(
 _SENTENCES = " LEFT JOIN sentence_vectors AS s ON s.key = c.key LEFT JOIN spaces AS p ON p.key = d.space"
 
 
+@lru_cache(_DECODED)
 def _stored_chunk(row: tuple[Any, ...]) -> StoredChunk:
+    """A row as a chunk; equal rows give the same one, whichever store and generation they are from."""
     chunk_id, document_id, ordinal, start, stop, spans, heading, text, title, uri, mime, codes, dimension = row
     chunk = Chunk(
         id=chunk_id,
@@ -204,6 +209,8 @@ def _stored_chunk(row: tuple[Any, ...]) -> StoredChunk:
         sentences=unpack_spans(spans, start),
     )
     vectors = None if codes is None else unpack_rows(codes, dimension)
+    if vectors is not None:
+        vectors.setflags(write=False)
     return StoredChunk(chunk=chunk, title=title, uri=uri, mime=Mime(mime), sentence_vectors=vectors)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from lancedb.index import HnswSq
+from lancedb.index import IvfRq, IvfSq
 
 from holdfast.errors import ConfigError
 from holdfast.rag.store.lance.layout import EMPTY, vector_columns
@@ -24,6 +24,8 @@ __all__ = ["Pace", "UpkeepOptions", "is_untidy", "make_vector_indexes", "tidy_up
 
 _SHARE = 10  # of the time, one part
 _FILES, _ROWS = 8, 1_000  # from so many on it is worth the work
+_PARTS = 16  # every time the table is tidied up an index of vectors gets one more, and each is searched
+_BITS = 8  # one bit a number, in whole bytes: else a byte a number
 _LATEST = 8  # times ``after_commits``: then it is done however long it takes
 
 
@@ -110,17 +112,23 @@ def tidy_up(home: Home, keep_versions: float) -> bool:
 
 
 def vectors_to_index(snapshot: Snapshot, threshold: int) -> list[str]:
-    """The columns of vectors that have so many, and no index."""
-    indexed = {index.name for index in snapshot.table.list_indices()}
+    """The columns of vectors that have so many and no index, or one of too many parts."""
+    indexes = {index.name: index for index in snapshot.table.list_indices()}
     return [
         column
         for column in vector_columns(snapshot.schema)
-        if column not in indexed and snapshot.count(f"{column} IS NOT NULL") >= threshold
+        if ((indexes[column].num_segments or 1) >= _PARTS if column in indexes else _has(snapshot, column, threshold))
     ]
 
 
 def make_vector_indexes(home: Home, columns: list[str]) -> None:
-    """Index vectors for approximate search; minutes for 100,000 of them. Writers may write meanwhile."""
+    """Index vectors for approximate search, anew where there is an index; writers may write meanwhile."""
     table = home.writable()
     for column in columns:
-        table.create_index(column, config=HnswSq(distance_type="dot"), name=column)
+        dimension = table.schema.field(column).type.list_size
+        config = IvfRq(distance_type="dot") if dimension % _BITS == 0 else IvfSq(distance_type="dot")
+        table.create_index(column, config=config, name=column)
+
+
+def _has(snapshot: Snapshot, column: str, threshold: int) -> bool:
+    return snapshot.count(f"{column} IS NOT NULL") >= threshold
