@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from holdfast.core.pipeline import Pipeline
     from holdfast.llm.client import ModelClient
-    from holdfast.llm.routing.link import LinkSnapshot
+    from holdfast.llm.routing.link import Link, LinkSnapshot
     from holdfast.llm.routing.targets import Target
     from holdfast.rag.settings import Settings
 
@@ -115,6 +115,9 @@ class Models:
             self.home = client.routes.model(self.answers).home
         embedding = () if self.embeds is None else client.routes.embedding(self.embeds).targets
         self._links = tuple(client.network.links([*self.writing, *embedding]))
+        self._links_to: dict[str, list[Link]] = {}
+        for link in self._links:
+            self._links_to.setdefault(link.target.name, []).append(link)
 
     def guards(self) -> Mapping[str, Pipeline]:
         """The pipelines around the calls, by the name of the model."""
@@ -130,8 +133,7 @@ class Models:
         soon_ns = self.client.network.clock.now_ns() + _SOON_NS
         return any(
             link.state.breaker.state == "closed" and max(link.key.parked_until_ns, link.not_before_ns) <= soon_ns
-            for link in self._links
-            if link.target == target
+            for link in self._links_to.get(target.name, ())
         )
 
     def links(self) -> tuple[LinkSnapshot, ...]:

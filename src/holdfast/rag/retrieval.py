@@ -76,17 +76,20 @@ def fuse(lexical: Sequence[Scored], dense: Sequence[Scored], *, weight: float = 
         weight = 0.0
     words, vectors = _best_by_id(lexical), _best_by_id(dense)
     word_scale, vector_scale = _min_max(words), _min_max(vectors)
-    fused = [
-        Fused(
-            chunk_id=chunk_id,
-            score=weight * word_scale.get(chunk_id, 0.0) + (1 - weight) * vector_scale.get(chunk_id, 0.0),
-            lexical=words.get(chunk_id),
-            cosine=vectors.get(chunk_id),
+    missing = float("-inf")
+    ranked = sorted(
+        (
+            -(weight * word_scale.get(chunk_id, 0.0) + (1 - weight) * vector_scale.get(chunk_id, 0.0)),
+            -words.get(chunk_id, missing),
+            -vectors.get(chunk_id, missing),
+            chunk_id,
         )
         for chunk_id in words.keys() | vectors.keys()
+    )
+    return [
+        Fused(chunk_id=chunk_id, score=-score, lexical=words.get(chunk_id), cosine=vectors.get(chunk_id))
+        for score, _, _, chunk_id in ranked[:k]
     ]
-    fused.sort(key=_rank)
-    return fused[:k]
 
 
 def rerank(hits: Sequence[Hit], query_vector: Vectors | None, *, k: int) -> list[Hit]:
@@ -109,10 +112,11 @@ def rerank(hits: Sequence[Hit], query_vector: Vectors | None, *, k: int) -> list
     if all(cosine is None for cosine in best):
         return list(hits[:k])
     scored = [
-        replace(hit, score=(hit.score + max(0.0, (hit.cosine or 0.0) if cosine is None else cosine)) / 2)
+        ((hit.score + max(0.0, (hit.cosine or 0.0) if cosine is None else cosine)) / 2, hit)
         for hit, cosine in zip(hits, best, strict=True)
     ]
-    return sorted(scored, key=lambda hit: -hit.score)[:k]
+    scored.sort(key=lambda each: -each[0])
+    return [replace(hit, score=score) for score, hit in scored[:k]]
 
 
 def _best_sentence(hit: Hit, query_vector: Vectors | None) -> float | None:
@@ -136,10 +140,3 @@ def _min_max(scores: dict[str, float]) -> dict[str, float]:
     if high == low:
         return dict.fromkeys(scores, 1.0)
     return {chunk_id: (score - low) / (high - low) for chunk_id, score in scores.items()}
-
-
-def _rank(fused: Fused) -> tuple[float, float, float, str]:
-    missing = float("-inf")
-    lexical = missing if fused.lexical is None else fused.lexical
-    cosine = missing if fused.cosine is None else fused.cosine
-    return (-fused.score, -lexical, -cosine, fused.chunk_id)

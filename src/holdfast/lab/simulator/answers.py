@@ -124,10 +124,7 @@ def _rest(prompt: Prompt, text: str) -> str:
 
 
 def _best(passages: Sequence[Passage], question: str) -> list[tuple[Passage, str]]:
-    sentences = [
-        (passage, each.strip()) for passage in passages for each in _SENTENCE.split(_WRAPPED.sub(" ", passage.text))
-    ]
-    sentences = [each for each in sentences if each[1] and not each[1].endswith("?")]
+    sentences = [(passage, each) for passage in passages for each in _statements_in(passage.text)]
     whole = [each for each in sentences if each[1].endswith((".", "!"))]
     stems = [(each, _stems(each[1])) for each in whole or sentences]
     asked = _stems(question)
@@ -136,6 +133,13 @@ def _best(passages: Sequence[Passage], question: str) -> list[tuple[Passage, str
     ranked = sorted((each for each in scored if each[0] > 0), reverse=True)[:2]
     chosen = [place for score, place in ranked if score >= _SECOND_BEST * ranked[0][0]]
     return [stems[-place][0] for place in sorted(chosen, reverse=True)]
+
+
+@lru_cache(2_048)
+def _statements_in(text: str) -> tuple[str, ...]:
+    """The sentences of a passage that do not ask; passages come again."""
+    sentences = (each.strip() for each in _SENTENCE.split(_WRAPPED.sub(" ", text)))
+    return tuple(each for each in sentences if each and not each.endswith("?"))
 
 
 def _cited(passage: Passage, sentence: str) -> str:

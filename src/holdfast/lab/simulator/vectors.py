@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from array import array
+from functools import lru_cache
 from math import sqrt
 from typing import TYPE_CHECKING
 
@@ -22,23 +23,37 @@ _GRAM = 4
 _GRAM_WEIGHT = 0.3
 _MOST_WORDS = 8_192
 _SIGN = 1 << 31
+_SHORT = 50
+"""Longer words are hardly ever words."""
 
 
 def vector_of(text: str, dimension: int) -> array[float]:
     """The vector of ``text``: ``dimension`` numbers of 32 bits, of length 1, always the same."""
     sums = [0.0] * dimension
-    for feature, weight in _features(text.lower()):
-        code = zlib.crc32(feature.encode("utf-8", "replace"))
-        sums[code % dimension] += weight if code & _SIGN else -weight
+    text = text.lower()
+    for word in _WORD.findall(text)[:_MOST_WORDS] or [text]:
+        for code, weight in _features(word) if len(word) <= _SHORT else _features_of(word):
+            sums[code % dimension] += weight
     length = sqrt(sum(value * value for value in sums))
     if length == 0:
         sums[0] = length = 1.0
     return array("f", (value / length for value in sums))
 
 
-def _features(text: str) -> Iterator[tuple[str, float]]:
-    for word in _WORD.findall(text)[:_MOST_WORDS] or [text]:
-        yield word, 1.0
-        framed = f"<{word}>"
-        for start in range(len(framed) - _GRAM + 1):
-            yield framed[start : start + _GRAM], _GRAM_WEIGHT
+@lru_cache(8_192)
+def _features(word: str) -> tuple[tuple[int, float], ...]:
+    """Words come again."""
+    return tuple(_features_of(word))
+
+
+def _features_of(word: str) -> Iterator[tuple[int, float]]:
+    """The hashes of a word and of its pieces, each with its weight, and the sign that the hash chooses."""
+    yield _signed(word, 1.0)
+    framed = f"<{word}>"
+    for start in range(len(framed) - _GRAM + 1):
+        yield _signed(framed[start : start + _GRAM], _GRAM_WEIGHT)
+
+
+def _signed(feature: str, weight: float) -> tuple[int, float]:
+    code = zlib.crc32(feature.encode("utf-8", "replace"))
+    return code, weight if code & _SIGN else -weight

@@ -114,7 +114,7 @@ class World:
         self.clock = clock
         self.draws = Draws(options.seed, trace=loop.trace if isinstance(loop, VirtualLoop) else None)
         self.events = Events()
-        self.faults = Faults(FaultPlan(options.faults), clock=clock, draws=self.draws)
+        self.faults = Faults(FaultPlan(), clock=clock, draws=self.draws)
         settings = Settings(**{"data_dir": folder, **options.engine_settings()})  # type: ignore[arg-type]
         self.blocking = ModelledBlocking(
             clock,
@@ -146,8 +146,6 @@ class World:
             policies=options.policies,
         )
         self.program: Program = self.engine if options.program is None else options.program(self)
-        for fault in options.faults:
-            self._tell_providers(FaultPlan([fault]))
         self.record = Record(self.events, lambda: self.seconds)
         self._count = 0
 
@@ -164,6 +162,8 @@ class World:
             world = cls(clock, options, folder)
             await world.engine.open()
             try:
+                for fault in options.faults:  # not before: a service that hangs at its start was never up
+                    world.strike(fault)
                 yield world
             finally:
                 await world.engine.close()

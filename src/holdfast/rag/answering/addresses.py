@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from html import unescape
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ ADDRESS = re.compile(r"(?i)(?:(?:https?|ftp)://|(?<![a-z0-9])www\.)(?:(?!\]\()[^
 _NOT_ITS_END = re.compile(r"(?:\[\d{1,2}(?:[,;] ?\d{1,2})*\]|[.,;:!?'\"*_`~|\\)\]}>])+$")
 _OTHER = re.compile(r"(?i)(?:mailto|tel):[^\s<>()\[\]\"'`]+")
 _MAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}")
+_REMEMBERED = 1_024
+"""The same passages are cited in many answers; one has at most some thousand characters."""
 _SCHEME = re.compile(r"(?i)^(?:https?:)?//")
 _OUTSIDE = re.compile(r"(?i)(?:[a-z][a-z0-9+.-]*:|[/\\]{2})")
 _ESCAPED = re.compile(r"\\([!-/:-@\[-`{-~])")
@@ -28,11 +31,13 @@ _BLANKS = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060\ufeff
 
 def addresses_in(texts: Iterable[str]) -> frozenset[str]:
     """The addresses that stand in ``texts``, each as :func:`canonical` has it; mail addresses as ``mailto:``."""
-    found: set[str] = set()
-    for text in texts:
-        for pattern in (ADDRESS, _OTHER):
-            found.update(canonical(one[0]) for one in pattern.finditer(text))
-        found.update(canonical(f"mailto:{one[0]}") for one in _MAIL.finditer(text))
+    return frozenset().union(*map(_addresses_of, texts))
+
+
+@lru_cache(_REMEMBERED)
+def _addresses_of(text: str) -> frozenset[str]:
+    found = {canonical(one[0]) for pattern in (ADDRESS, _OTHER) for one in pattern.finditer(text)}
+    found.update(canonical(f"mailto:{one[0]}") for one in _MAIL.finditer(text))
     return frozenset(found)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from holdfast.rag.answering.terms import stems
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from holdfast.llm.embedding import Vectors
     from holdfast.rag.answering.base import AnswerRequest
     from holdfast.rag.answering.terms import QuestionTerms
-    from holdfast.rag.types import Hit, Span
+    from holdfast.rag.types import Chunk, Hit, Span
 
 __all__ = ["Candidate", "rank_candidates"]
 
@@ -34,6 +36,9 @@ _ASKS_QUANTITY = re.compile(
 _QUANTITY_WORD = re.compile(
     r"\d|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|twelve|once|twice|half|free)\b", re.IGNORECASE
 )
+
+_MOST_READ = 1_024
+"""Passages whose sentences are remembered: the same ones are found for many questions. A few MB at most."""
 
 _LIST_MARKER = re.compile(r"[ \t>]*(?:[-+*]|\d{1,9}[.)])[ \t]+(?:\[[ xX]\][ \t]+)?")
 _ROW_OR_FENCE = re.compile(r"`{3}|~{3}|\|[^\n]*\|$")
@@ -86,6 +91,48 @@ def _of_hit(place: int, hit: Hit, query: Vectors | None, terms: QuestionTerms, q
     if vectors is None or query is None or vectors.shape != (len(chunk.sentences), *query.shape):
         vectors = None  # none, not these sentences', or of another space than the question
     cosines = (vectors @ query).tolist() if vectors is not None and query is not None else None
+    for sentence in _READ.of(chunk):
+        index = sentence.index
+        overlap = terms.coverage(sentence.words)
+        cosine = cosines[index] if cosines is not None else None
+        score = _OVERLAP * overlap + _PASSAGE * hit.score
+        if cosine is not None:  # a sentence without a vector beside others with one counts as unlike the question
+            score += cosine
+        if quantity and sentence.quantity:
+            score += quantity
+        yield Candidate(
+            hit=place,
+            index=index,
+            span=sentence.span,
+            text=sentence.text,
+            item=sentence.item,
+            line=sentence.line,
+            words=sentence.words,
+            vector=vectors[index] if vectors is not None else None,
+            cosine=cosine,
+            overlap=overlap,
+            score=score,
+        )
+
+
+# --- what does not depend on the question -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """A sentence of a passage; the fields are those of a candidate."""
+
+    index: int
+    span: Span
+    text: str
+    item: bool
+    line: bool
+    quantity: bool
+    words: frozenset[str]
+
+
+def _sentences_of(chunk: Chunk) -> tuple[_Sentence, ...]:
+    sentences = []
     for index, span in enumerate(chunk.sentences):
         text = chunk.text[span.start - chunk.start : span.end - chunk.start]
         words = stems(text)
@@ -93,23 +140,30 @@ def _of_hit(place: int, hit: Hit, query: Vectors | None, terms: QuestionTerms, q
             continue
         before = chunk.text[chunk.text.rfind("\n", 0, span.start - chunk.start) + 1 : span.start - chunk.start]
         item = _LIST_MARKER.fullmatch(before) is not None
-        overlap = terms.coverage(words)
-        cosine = cosines[index] if cosines is not None else None
-        score = _OVERLAP * overlap + _PASSAGE * hit.score
-        if cosine is not None:  # a sentence without a vector beside others with one counts as unlike the question
-            score += cosine
-        if quantity and _QUANTITY_WORD.search(text):
-            score += quantity
-        yield Candidate(
-            hit=place,
-            index=index,
-            span=span,
-            text=text,
-            item=item,
-            line=item or _ROW_OR_FENCE.match(text) is not None,
-            words=words,
-            vector=vectors[index] if vectors is not None else None,
-            cosine=cosine,
-            overlap=overlap,
-            score=score,
-        )
+        line = item or _ROW_OR_FENCE.match(text) is not None
+        quantity = _QUANTITY_WORD.search(text) is not None
+        sentences.append(_Sentence(index, span, text, item, line, quantity, words))
+    return tuple(sentences)
+
+
+class _Read:
+    """Passages that were taken apart, by identity: to compare their texts would cost a good part of what it saves."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[int, tuple[Chunk, tuple[_Sentence, ...]]] = OrderedDict()
+        self._lock = Lock()
+
+    def of(self, chunk: Chunk) -> tuple[_Sentence, ...]:
+        known = self._known.get(id(chunk))
+        if known is not None and known[0] is chunk:
+            return known[1]
+        sentences = _sentences_of(chunk)
+        with self._lock:
+            self._known[id(chunk)] = (chunk, sentences)  # it is kept alive with its id
+            if len(self._known) > _MOST_READ:
+                self._known.popitem(last=False)
+        return sentences
+
+
+_READ = _Read()
+"""Shared by all threads that answer."""

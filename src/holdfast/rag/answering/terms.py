@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import log
 from typing import TYPE_CHECKING
@@ -83,6 +83,10 @@ class QuestionTerms:
     """
 
     weights: Mapping[str, float]
+    _total: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_total", sum(self.weights.values()))
 
     @classmethod
     def of(cls, question: str, document_frequency: Mapping[str, int], chunk_count: int) -> QuestionTerms:
@@ -103,10 +107,9 @@ class QuestionTerms:
 
     def coverage(self, words: frozenset[str]) -> float:
         """The share of the question's weight that stands among ``words`` (stems), 0 to 1."""
-        total = sum(self.weights.values())
-        if total <= 0:
+        if self._total <= 0:
             return 0.0
-        return sum(weight for stem, weight in self.weights.items() if stem in words) / total
+        return sum([weight for stem, weight in self.weights.items() if stem in words]) / self._total
 
 
 def _idf(count: int, chunk_count: int) -> float:

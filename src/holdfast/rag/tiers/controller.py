@@ -99,6 +99,7 @@ class TierController:
         self._narrator = narrator
         self._tier = Tier.FULL
         self._reasons: tuple[Reason, ...] = ()
+        self._ill = False
         self._since_ns = clock.now_ns()
         self._well_since_ns: int | None = None
         self._climbed_ns: int | None = None
@@ -135,6 +136,11 @@ class TierController:
             self._reasons = ()
         return self._tier
 
+    @property
+    def anything_ill(self) -> bool:
+        """Whether some dependency was ill at the last look, needed by a tier or not."""
+        return self._ill
+
     def snapshot(self) -> TierSnapshot:
         """Where the service is, and where it could be."""
         possible, _ = self._possible()
@@ -149,7 +155,11 @@ class TierController:
     def _possible(self) -> tuple[Tier, tuple[Reason, ...]]:
         missing: set[Need] = set()
         reasons: list[Reason] = []
-        for vital in self._vitals.ill:
+        ill = self._vitals.ill
+        self._ill = bool(ill)
+        if not ill:
+            return Tier.FULL, ()
+        for vital in ill:
             if vital.need is not None:
                 missing.add(vital.need)
                 reasons.append(vital.reason)

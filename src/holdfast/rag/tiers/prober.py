@@ -90,14 +90,14 @@ class Prober:
     def look(self) -> Tier:
         """Evaluate the tier, and begin to look after what is ill; called with every question."""
         tier = self._controller.evaluate()
-        if self._task is None and not self._closed and (tier is not Tier.FULL or self._vitals.ill):
+        if self._task is None and not self._closed and (tier is not Tier.FULL or self._controller.anything_ill):
             # It outlives the question that began it, and has neither its deadline nor its id.
             loop, context = asyncio.get_running_loop(), contextvars.Context()
             self._task = loop.create_task(self._watch(), name="holdfast prober", context=context)
         return tier
 
     async def _watch(self) -> None:
-        while self._controller.evaluate() is not Tier.FULL or self._vitals.ill:
+        while self._controller.evaluate() is not Tier.FULL or self._controller.anything_ill:
             share = 1 - _JITTER * self._rng.random()
             await self._clock.asleep_ns(round(to_ns(self.options.interval) * share))
             await asyncio.gather(*(self._ask(vital) for vital in self._vitals.ill))

@@ -51,11 +51,15 @@ class Vital:
     check_seconds: float = _CHECK_SECONDS
     well_otherwise: Callable[[], bool] | None = None
     failures: int = field(default=0, init=False)
+    _breaker: CircuitBreaker | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._breaker = None if self.guard is None else breaker_of(self.guard)
 
     @property
     def well(self) -> bool:
         """Whether it can be counted on, as far as anybody knows."""
-        breaker = None if self.guard is None else breaker_of(self.guard)
+        breaker = self._breaker
         if breaker is not None and breaker.state is not BreakerState.CLOSED and not breaker.options.shadow:
             return False
         if self.well_otherwise is not None and not self.well_otherwise():
@@ -78,7 +82,7 @@ class Vital:
             self.failures = min(self.failures, _FAILURES_IN_A_ROW - 1)
             return
         await Pipeline(Timeout(seconds=self.check_seconds), name=f"{self.name}:check", clock=clock).call(self.check)
-        breaker = None if self.guard is None else breaker_of(self.guard)
+        breaker = self._breaker
         if self.guard is not None and breaker is not None:
             breaker.allow_probe()
             for _ in range(breaker.options.success_threshold):
@@ -114,7 +118,7 @@ class Vitals:
     @property
     def ill(self) -> tuple[Vital, ...]:
         """Those that cannot be counted on now."""
-        return tuple(vital for vital in self.all if not vital.well)
+        return tuple([vital for vital in self.all if not vital.well])
 
     @property
     def anything(self) -> bool:

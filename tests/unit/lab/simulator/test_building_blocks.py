@@ -65,7 +65,7 @@ def test_a_vector_has_its_dimension_and_length_1(text: str, dimension: int) -> N
 
 def test_a_text_whose_features_cancel_has_a_vector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the signs of all features cancel each other, the first unit vector is given."""
-    monkeypatch.setattr("holdfast.lab.simulator.vectors._features", lambda text: [("a", 0.0)])
+    monkeypatch.setattr("holdfast.lab.simulator.vectors._features", lambda word: [(7, 0.0)])
     assert list(vector_of("any", 3)) == [1.0, 0.0, 0.0]
 
 
