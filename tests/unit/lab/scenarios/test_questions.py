@@ -1,0 +1,48 @@
+"""The lab's questions: right while nothing fails, and drawn by the request's number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from holdfast.lab.draws import Draws
+from holdfast.lab.scenarios.questions import Asker, lab_questions
+from holdfast.lab.simulator.options import SimulatorOptions
+from holdfast.lab.world.options import WorldOptions
+from holdfast.lab.world.questions import Question
+from holdfast.lab.world.world import run_world
+
+if TYPE_CHECKING:
+    from holdfast.lab.world.record import Asked
+    from holdfast.lab.world.world import World
+
+
+def test_while_nothing_fails_every_answer_has_its_fact() -> None:
+    """Each question, worded anew, gets its fact from the first model: whatever is wrong in a run is a fault's work."""
+
+    async def main(world: World) -> list[Asked]:
+        return [
+            await world.ask(Question(f"{each.text} (no. {number})", each.facts), request=f"r{number}")
+            for number, each in enumerate(lab_questions())
+        ]
+
+    asked = run_world(main, WorldOptions(provider=SimulatorOptions(speed=0))).value
+    assert len(asked) >= 100
+    assert [each.question for each in asked if not each.fact or each.source != "live"] == []
+
+
+def test_few_are_asked_often() -> None:
+    """By Zipf's law the first question is asked about as often as it says, and some are worded anew."""
+    asker = Asker(Draws(1), skew=1.0, new_share=0.25)
+    asked = [asker.of(number) for number in range(4_000)]
+    plain = Counter(each.text for each in asked if "(no. " not in each.text)
+    law = 1 / sum(1 / (place + 1) for place in range(len(lab_questions())))
+    expected = 3_000 * law
+    assert abs(plain[lab_questions()[0].text] - expected) < 4 * expected**0.5
+    assert abs(sum(plain.values()) - 3_000) < 4 * (4_000 * 0.25 * 0.75) ** 0.5
+    assert all(each.facts for each in asked)
+
+
+def test_a_request_always_asks_the_same() -> None:
+    """A question belongs to its number, whatever was asked before."""
+    assert Asker(Draws(2), skew=0, new_share=0.5).of(17) == Asker(Draws(2), skew=0, new_share=0.5).of(17)
