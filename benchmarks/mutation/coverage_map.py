@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.mutation import layout
@@ -18,7 +19,6 @@ from benchmarks.mutation.session import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from benchmarks.mutation.mutants import Mutant
 
@@ -34,8 +34,8 @@ class Reach:
 
     Attributes:
         tests: those that run the line; quickest first.
-        more: where the line also runs while modules are imported, all that run anything of the file: a fresh import
-            may show more.
+        more: where the line also runs while modules are imported, those of every file that knows the module: a fresh
+            import may show more, and who only reads a constant runs no line of it.
     """
 
     tests: tuple[str, ...]
@@ -137,25 +137,40 @@ class CoverageMap:
         return float(self._held(test)["seconds"])
 
     def reach(self, source: str, mutant: Mutant) -> Reach:
-        """The tests that run what ``mutant`` changes; of what runs at import, all that run anything of its file."""
+        """The tests that run what ``mutant`` changes; of what runs at import, all of the files that know its file."""
         lines = self._by_line(source)
         if mutant.at_import:
-            everywhere = set().union(*lines.values()) or set(self.tests()) - set(self.failing())
-            return Reach((), more=self._quickest(everywhere))
+            return Reach((), more=self._quickest(self._knowing(source)))
         found = set().union(*(lines.get(line, set()) for line in mutant.lines))
         if not found:
             found = set().union(*(lines.get(line, set()) for line in mutant.statement))
         at_import = set(self._imported.get(source, {"lines": ()})["lines"])
         again = bool(at_import & {*mutant.lines, *mutant.statement})
-        return Reach(self._quickest(found), more=self._quickest(set().union(*lines.values())) if again else ())
+        return Reach(self._quickest(found), more=self._quickest(self._knowing(source)) if again else ())
 
     def breadth(self, source: str, file: str) -> int:
         """How many lines of ``source`` the tests of ``file`` run."""
         return len(set().union(*(held["lines"].get(source, ()) for held in self._files[file]["tests"].values())))
 
+    def nearness(self, source: str, file: str) -> tuple[int, int, int, int]:
+        """How well the tests of ``file`` know ``source``: by its name and lines, then by those of what imports it."""
+        users = layout.importers(source)
+        return (
+            _alike(source, file),
+            self.breadth(source, file),
+            max((_alike(each, file) for each in users), default=0),
+            sum(self.breadth(each, file) for each in users),
+        )
+
     def digest(self, file: str) -> str:
         """What a test file was when it was recorded."""
         return str(self._files[file]["digest"]) if file in self._files else ""
+
+    def _knowing(self, source: str) -> set[str]:
+        """The tests of the files that know ``source``, whether they run a line of it themselves or not."""
+        files = [file for file in self._files if any(self.nearness(source, file))]
+        usable = {test for test in self.tests(files or None) if not self._held(test).get("fails")}
+        return usable - set(layout.TIMED)
 
     def _by_line(self, source: str) -> dict[int, set[str]]:
         if source not in self._lines:
@@ -182,6 +197,13 @@ class CoverageMap:
         changed = {source for source, was in held["covers"].items() if layout.digest(layout.CORE / source) != was}
         # what failed may have been the fault of what was changed since
         return not changed or not (changed & sources or any(each.get("fails") for each in held["tests"].values()))
+
+
+def _alike(source: str, file: str) -> int:
+    """How many words the names begin with in common: one for ``_breaker_windows.py`` and ``test_breaker.py``."""
+    words, others = (Path(name).stem.removeprefix("test").strip("_").split("_") for name in (source, file))
+    pairs = enumerate(zip(words, others, strict=False))
+    return next((place for place, (word, other) in pairs if word != other), min(len(words), len(others)))
 
 
 def _test_digest(name: str) -> str:

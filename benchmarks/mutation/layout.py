@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,9 @@ __all__ = [
     "STORE",
     "TIMED",
     "digest",
+    "helpers",
     "helpers_digest",
+    "importers",
     "module_of",
     "sources",
     "test_files",
@@ -29,6 +32,8 @@ TIMED = ("tests/unit/core/test_request_queue.py::test_a_deep_queue_costs_no_more
 """Tests that measure time: on a busy machine they would notice the machine, so they are not asked."""
 
 _TESTS = ("tests/unit/core/test_*.py", "tests/unit/testing/test_*.py", "tests/issues/test_core_*.py")
+_TESTING = ROOT / "src" / "holdfast" / "testing"
+_HELPER = re.compile(r"^ *from holdfast\.testing\.(\w+)", re.MULTILINE)
 _MORE_TESTS = ("tests/conformance/test_policies.py",)
 
 
@@ -40,6 +45,13 @@ def sources() -> list[str]:
 def module_of(source: str) -> str:
     """The module of a file of the core."""
     return f"holdfast.core.{source.removesuffix('.py')}"
+
+
+@cache
+def importers(source: str) -> tuple[str, ...]:
+    """The files of the core that import something from this one."""
+    line = f"from {module_of(source)} import "
+    return tuple(name for name in sources() if line in (CORE / name).read_text(encoding="utf-8"))
 
 
 def test_files() -> list[str]:
@@ -54,7 +66,20 @@ def digest(path: Path) -> str:
 
 
 @cache
+def helpers() -> tuple[Path, ...]:
+    """What the tests stand on: what pytest loads for all, and what one of them imports of ``holdfast.testing``."""
+    found = {ROOT / "tests" / "conftest.py"}
+    unread = [ROOT / name for name in test_files()] + sorted(found)
+    while unread:
+        for name in _HELPER.findall(unread.pop().read_text(encoding="utf-8")):
+            files = {_TESTING / f"{name}.py", *(_TESTING / name).rglob("*.py")}
+            new = {path for path in files if path.exists()} - found
+            found |= new
+            unread += new
+    return tuple(sorted(found))
+
+
+@cache
 def helpers_digest() -> str:
-    """Of what every test stands on."""
-    paths = [ROOT / "tests" / "conftest.py", *sorted((ROOT / "src" / "holdfast" / "testing").rglob("*.py"))]
-    return hashlib.sha256("".join(map(digest, paths)).encode()).hexdigest()[:16]
+    """Of what the tests stand on."""
+    return hashlib.sha256("".join(map(digest, helpers())).encode()).hexdigest()[:16]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "prepare", "program_of"]
 
-_MORE_SECONDS = 6.0
+_MORE_SECONDS = 20.0
 """A line of a driver is run by most tests, and what runs at import by all. The nearest are asked, until they take so
 long; a mutant that only a distant test would notice is then listed as a survivor."""
 
@@ -182,17 +182,19 @@ class Run:
         """The tests in two parts: those of the file that knows most of the module, which mostly do, and the others."""
         if job.source in self._stale:
             return []
-        tests = {*reach.tests, *reach.more}
-        files = sorted({test.partition("::")[0] for test in tests}, key=lambda file: self._rank(job.source, file))
-        nearest = [test for test in tests if test.partition("::")[0] in files[:1]]
+        tests: dict[str, list[str]] = {}
+        for test in dict.fromkeys([*reach.tests, *reach.more]):
+            tests.setdefault(test.partition("::")[0], []).append(test)
+        known = {file: self.known.nearness(job.source, file) for file in tests}
+        files = sorted(tests, key=lambda file: ([-each for each in known[file]], file))
+        nearest = [test for file in files[:1] for test in tests[file]]
         others: list[str] = []
-        seconds = 0.0
+        left = _MORE_SECONDS
         for file in files[1:]:
-            if seconds > _MORE_SECONDS:
-                break
-            more = [test for test in tests if test.partition("::")[0] == file]
-            seconds += sum(map(self.known.seconds, more))
-            others += more
+            takes = sum(map(self.known.seconds, tests[file]))
+            if takes <= left or not others:
+                left -= takes
+                others += tests[file]
         return [sorted(part, key=lambda test: (self.known.seconds(test), test)) for part in (nearest, others) if part]
 
     def _nearest(self, job: _Job, tests: Sequence[str], first: Sequence[str]) -> list[str]:

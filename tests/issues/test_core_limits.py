@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
+import threading
+from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -225,13 +228,23 @@ def test_dead_waiters_take_no_place_in_a_bulkheads_line() -> None:
 
 
 def test_a_slot_passes_a_row_of_dead_waiters() -> None:
-    """It is free afterwards, and their coroutines, which end with the last of them, leave the line by themselves."""
-    bulkhead = Bulkhead(max_concurrent=1, max_waiting=3, clock=still())
+    """It is free afterwards, even if the collector, under which their coroutines leave the line, comes meanwhile."""
+
+    class Collected(OrderedDict[Any, Any]):
+        def popitem(self, last: bool = True) -> tuple[Any, Any]:
+            item = super().popitem(last)
+            gc.collect()
+            return item
+
+    bulkhead: Any = Bulkhead(max_concurrent=1, max_waiting=4, clock=still())
+    bulkhead._line = Collected()
     slot = bulkhead.enter()
-    leave_waiting(bulkhead.admitted_async, bulkhead.admitted_async, bulkhead.admitted_async)
+    thread = threading.Thread(target=leave_waiting, args=[bulkhead.admitted_async] * 4)
+    thread.start()
+    thread.join()
     bulkhead.leave(slot)
     state = bulkhead.snapshot()
-    assert (state.inflight, state.waiting, state.abandoned) == (0, 0, 3)
+    assert (state.inflight, state.waiting, state.abandoned) == (0, 0, 4)
 
 
 def test_dead_waiters_take_no_place_in_a_queue() -> None:

@@ -189,7 +189,7 @@ def worst_case(plans: Sequence[Plan]) -> Worst:
             attempts = plan.retry.max_retries + 1
             calls *= attempts
             if seconds is not None:
-                seconds = seconds * attempts + sum(plan.retry.worst_delay(n) for n in range(1, attempts))
+                seconds = seconds * attempts + plan.retry.worst_wait()
         if plan.fallback is not None:
             calls += len(plan.fallback.alternatives)
             seconds = None

@@ -62,11 +62,12 @@ class LimitPermit:
 
     __slots__ = ("_clock", "begun_ns", "latency_ns", "number", "settled")
 
+    number: int
+
     def __init__(self, clock: Clock, begun_ns: int) -> None:
         self._clock = clock
         self.begun_ns = begun_ns
         self.latency_ns: int | None = None
-        self.number = 0
         self.settled = False
 
     def mark(self) -> None:

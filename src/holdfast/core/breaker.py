@@ -282,8 +282,10 @@ class CircuitBreaker:
         now = self._clock.now_ns()
         if machine.timed:
             return Permit(generation, now)
-        listened = self._events is not None and self._events.active
-        if now < shown.shut_until_ns and not listened:
+        hub = self._events
+        if hub is not None and not hub.active:
+            hub = None
+        if now < shown.shut_until_ns and hub is None:
             raise shown.refusal(now)
         with self._lock:
             now = self._clock.now_ns()
@@ -295,9 +297,9 @@ class CircuitBreaker:
         self._tell(news, call)
         if permit is not None:
             return permit
-        if self._events is not None and listened:
+        if hub is not None:
             wait = None if wait_ns is None else wait_ns / NS_PER_SECOND
-            self._events.emit(BreakerRejected(**self._stamp(call), state=state, retry_after=wait, shadow=shadow))
+            hub.emit(BreakerRejected(**self._stamp(call), state=state, retry_after=wait, shadow=shadow))
         if shadow:
             return _OUTSIDE
         raise refusal(machine.name, why, wait_ns)

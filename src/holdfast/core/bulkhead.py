@@ -261,7 +261,6 @@ class Bulkhead:
         with self._lock:
             if turn.state is WAITING:
                 self._abandon(turn)
-                return
             if turn.state is not HELD:
                 return
             turn.state = LEFT

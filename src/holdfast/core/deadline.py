@@ -70,7 +70,8 @@ class deadline_scope:  # noqa: N801  a context manager, used like a function
 
     It sets the context's deadline and cancels nothing by itself: pipelines inside bound their attempts and sleeps by
     it. Entering gives the deadline that holds, in the clock's nanoseconds. One object may be entered any number of
-    times, also in itself and by several tasks or threads at once; each entry counts anew.
+    times, also in itself and by several tasks or threads at once; each entry counts anew. Leaving an entry leaves those
+    that were made inside it, too.
 
     Args:
         seconds: 0 or above is counted from now, and 0 has passed already; an enclosing deadline that ends earlier wins.
@@ -98,7 +99,9 @@ class deadline_scope:  # noqa: N801  a context manager, used like a function
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         entry = _ENTRIES.get()
-        if entry is not None and entry[0] is self:
+        while entry is not None and entry[0] is not self:  # a generator may have left its own scope open
+            entry = entry[2]
+        if entry is not None:
             restore(entry[1])
             _ENTRIES.set(entry[2])
 

@@ -128,8 +128,20 @@ CURRENT: ContextVar[Demand | None] = ContextVar("holdfast_demand", default=None)
 _NOTHING = Demand()
 
 
+class _Entry(Demand):
+    """The demand of one entry of a scope, which several contexts may have entered."""
+
+    __slots__ = ("scope", "token")
+
+    scope: demand_scope
+    token: Token[Demand | None]
+
+
 class demand_scope:  # noqa: N801  a context manager, used like a function
     """``with demand_scope(cost=1200, priority=7):`` calls inside ask their limiters for this.
+
+    One object may be entered any number of times, also in itself and by several tasks or threads at once; each entry
+    has a demand of its own. Leaving an entry leaves those that were made inside it, too.
 
     Args:
         cost: above 0; by default that of the scope around it.
@@ -139,27 +151,35 @@ class demand_scope:  # noqa: N801  a context manager, used like a function
         ConfigError: a value is out of its range.
     """
 
-    __slots__ = ("_cost", "_priority", "_tokens")
+    __slots__ = ("_cost", "_priority")
 
     def __init__(self, *, cost: float | None = None, priority: int | None = None) -> None:
         self._cost = None if cost is None else positive("cost", cost)
         self._priority = None if priority is None else check_priority(priority)
-        self._tokens: list[Token[Demand | None]] = []
 
     def __enter__(self) -> Demand:
-        outer = CURRENT.get() or _NOTHING
-        demand = Demand(
-            outer.cost if self._cost is None else self._cost,
-            outer.priority if self._priority is None else self._priority,
-            outer=None if outer is _NOTHING else outer,
+        outer = CURRENT.get()
+        asked = outer or _NOTHING
+        demand = _Entry(
+            asked.cost if self._cost is None else self._cost,
+            asked.priority if self._priority is None else self._priority,
+            outer=outer,
         )
-        self._tokens.append(CURRENT.set(demand))
+        demand.scope = self
+        demand.token = CURRENT.set(demand)
         return demand
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        CURRENT.reset(self._tokens.pop())
+        demand = CURRENT.get()
+        while demand is not None and not (isinstance(demand, _Entry) and demand.scope is self):
+            demand = demand.outer  # a generator may have left its own scope open
+        if demand is not None:
+            try:  # noqa: SIM105  suppress() would cost every call
+                CURRENT.reset(demand.token)
+            except ValueError:  # it is left in another context than it was entered in
+                pass
 
 
 def current_demand() -> Demand:

@@ -62,7 +62,22 @@ __all__ = [
 ]
 
 _log = logging.getLogger("holdfast.events")
-_correlation: ContextVar[str] = ContextVar("holdfast_correlation_id", default="")
+
+
+class _Entry:
+    """One entry of a scope; they are kept in the context and not in the scope, which several may have entered."""
+
+    __slots__ = ("correlation_id", "outer", "scope", "token")
+
+    token: Token[_Entry | None]
+
+    def __init__(self, scope: correlation_scope, correlation_id: str, outer: _Entry | None) -> None:
+        self.scope = scope
+        self.correlation_id = correlation_id
+        self.outer = outer
+
+
+_innermost: ContextVar[_Entry | None] = ContextVar("holdfast_correlation", default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -569,24 +584,35 @@ class _Registration:
 
 def correlation_id() -> str:
     """The correlation id of the running request, or an empty string."""
-    return _correlation.get()
+    entry = _innermost.get()
+    return "" if entry is None else entry.correlation_id
 
 
 class correlation_scope:  # noqa: N801  a context manager, used like a function
-    """``with correlation_scope("req-1"):`` stamps every event inside, tasks started inside included."""
+    """``with correlation_scope("req-1"):`` stamps every event inside, tasks started inside included.
 
-    __slots__ = ("_id", "_tokens")
+    One object may be entered any number of times, also in itself and by several tasks or threads at once. Leaving an
+    entry leaves those that were made inside it, too.
+    """
+
+    __slots__ = ("_id",)
 
     def __init__(self, correlation_id: str, /) -> None:
         self._id = text("correlation_id", correlation_id)
-        self._tokens: list[Token[str]] = []
 
     def __enter__(self) -> str:
-        self._tokens.append(_correlation.set(self._id))
+        entry = _Entry(self, self._id, _innermost.get())
+        entry.token = _innermost.set(entry)
         return self._id
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._tokens:
-            _correlation.reset(self._tokens.pop())
+        entry = _innermost.get()
+        while entry is not None and entry.scope is not self:  # a generator may have left its own scope open
+            entry = entry.outer
+        if entry is not None:
+            try:  # noqa: SIM105  suppress() would cost every request
+                _innermost.reset(entry.token)
+            except ValueError:  # it is left in another context than it was entered in
+                pass

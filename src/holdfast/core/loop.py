@@ -125,6 +125,8 @@ class Attempt:
         number: from 1.
     """
 
+    number: int
+
     def __init__(self, layer: Attempts) -> None:
         self._layer = layer
         self._flight = Flight(layer)
@@ -132,7 +134,6 @@ class Attempt:
         self._over = False
         self._scheduled = False  # a failure was let pass: the next attempt is promised, and charged to the budget
         self.delay_ns = 0
-        self.number = 0
 
     def check(self, result: R) -> R:
         """``result``, unless the policy's ``on_result`` refuses it: then this attempt fails.

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from math import pow as float_pow
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, get_args
 
@@ -56,6 +57,7 @@ Jitter: TypeAlias = Literal["equal", "full", "decorrelated", "proportional", "no
 
 _RETRY_AFTER_SPREAD = 0.1  # clients that were told the same time come back over a tenth more of it
 _PROPORTION = 0.25
+_ADDED = 1000  # delays that are added up one by one, where all are asked for
 _PASSING = frozenset(
     {
         FaultKind.THROTTLED,
@@ -274,7 +276,22 @@ class Retry(Alone):
 
     def worst_delay(self, attempt: int) -> float:
         """The longest possible wait in seconds after ``attempt`` failed attempts, a Retry-After included."""
-        backoff = self.max_delay if self.jitter == "decorrelated" else self._backoff(attempt)
+        return self._longest(self.max_delay if self.jitter == "decorrelated" else self._backoff(attempt))
+
+    def worst_wait(self) -> float:
+        """The longest possible wait in seconds of all repetitions together.
+
+        After so many repetitions that it would take long to add their delays up, each counts as the longest.
+        """
+        added = min(self.max_retries, _ADDED)
+        total = sum(self.worst_delay(attempt) for attempt in range(1, added + 1))
+        if self.max_retries == added:
+            return total
+        longest = self.worst_delay(self.max_retries) if self.backoff is None else self._longest(self.max_delay)
+        return total + (self.max_retries - added) * longest
+
+    def _longest(self, backoff: float) -> float:
+        """The longest possible wait in seconds where ``backoff`` is the delay before jitter."""
         if self.jitter == "proportional":
             backoff = min(self.max_delay, backoff * (1 + _PROPORTION))
         spread = 0.0 if self.jitter == "none" else _RETRY_AFTER_SPREAD
@@ -299,8 +316,8 @@ class Retry(Alone):
         if self.initial_delay == 0:
             return 0.0
         try:
-            return min(self.max_delay, self.initial_delay * self.base ** (attempt - 1))
-        except OverflowError:  # base ** n left the range of floats: far beyond any cap
+            return min(self.max_delay, self.initial_delay * float_pow(self.base, attempt - 1))
+        except OverflowError:  # it left the range of floats: far beyond any cap
             return self.max_delay
 
 

@@ -597,3 +597,26 @@ def test_many_threads() -> None:
     assert peak <= 3
     assert state.inflight == 0
     assert state.rejected == refused
+
+
+def test_a_latency_of_nothing_is_a_latency() -> None:
+    """What the caller measured may be 0, and nothing below."""
+    limit, clock, _ = make()
+    permit = limit.enter()
+    clock.advance(5)
+    permit.took(0)
+    assert permit.latency_ns == 0
+    with pytest.raises(ConfigError, match="seconds"):
+        permit.took(-1)
+
+
+def test_its_options_are_those_that_it_was_given_last() -> None:
+    """Who asks it after a change sees the new ones, and its events carry its label."""
+    limit, _, heard = make(initial_limit=1)
+    options = AdaptiveLimitOptions(initial_limit=1, max_limit=1)
+    limit.reconfigure(options)
+    assert limit.options is options
+    limit.enter()
+    with pytest.raises(ConcurrencyLimitError):
+        limit.enter()
+    assert heard.of(LimitRejected)[0].policy == limit.label == "adaptive_limit"

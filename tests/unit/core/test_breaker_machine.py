@@ -1,15 +1,17 @@
 """What a breaker does in the corners of its states: in the middle of a transition, held open, by another clock."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from holdfast.core.breaker import BreakerState, CircuitBreaker
+from holdfast.core.clock import SYSTEM_CLOCK
 from holdfast.core.events import Events
 from holdfast.core.faults import Fault, FaultKind
 from holdfast.core.policy import Site
-from holdfast.errors import CircuitOpenError
+from holdfast.errors import CircuitOpenError, ConfigError, RejectedError
 from holdfast.testing.clock import FakeClock
 from holdfast.testing.events import EventRecorder
 from holdfast.testing.rng import seeded_rng
@@ -156,3 +158,64 @@ def test_by_another_clock_its_window_moves_on() -> None:
     assert breaker.snapshot().calls == 1
     clock.advance(10)
     assert breaker.snapshot().calls == 0
+
+
+def test_what_never_counts_as_a_failure() -> None:
+    """Nor does it where its kind is expected: a cancellation, a call that was not made, a refusal of ours."""
+    breaker = CircuitBreaker(clock=FakeClock(), failure_threshold=1, expected=list(FaultKind))
+    for fault in (
+        replace(FAILURE, kind=FaultKind.CANCELLED),
+        replace(FAILURE, made=False),
+        replace(FAILURE, cause=RejectedError("full", dependency="d")),
+    ):
+        breaker.leave(breaker.enter(), fault)
+        assert breaker.state is BreakerState.CLOSED
+    fail(breaker)
+    assert breaker.state is BreakerState.OPEN
+
+
+def test_it_joins_a_pipeline_by_the_same_clock_as_it_is() -> None:
+    """What it counted before stays."""
+    breaker = CircuitBreaker()
+    fail(breaker, 4)
+    breaker.attach(replace(site(FakeClock()), clock=SYSTEM_CLOCK))
+    assert breaker.snapshot().failures == 4
+
+
+def test_an_open_breaker_takes_its_name_from_the_pipeline() -> None:
+    """Its refusals name the dependency from then on, also those that were prepared before."""
+    clock = FakeClock()
+    breaker = CircuitBreaker(clock=clock)
+    breaker.force_open()
+    breaker.attach(site(clock))
+    with pytest.raises(CircuitOpenError) as raised:
+        breaker.enter()
+    assert raised.value.dependency == "d"
+
+
+def test_other_options_that_do_not_exist() -> None:
+    """They are refused by name, and nothing is changed."""
+    breaker = CircuitBreaker(clock=FakeClock())
+    with pytest.raises(ConfigError, match="failure_treshold=3: is no option of CircuitBreaker; did you mean"):
+        breaker.reconfigure(failure_threshold=2, failure_treshold=3)  # type: ignore[call-arg]
+    assert breaker.options.failure_threshold == 5
+
+
+@pytest.mark.parametrize(("name", "pipeline"), [("m", "m"), ("", "call")])
+def test_how_a_breaker_that_is_used_alone_is_called(name: str, pipeline: str) -> None:
+    """Its calls are told of under the name of the dependency, or as plain calls where it has none."""
+    events = Events()
+    recorder = EventRecorder(events)
+    CircuitBreaker(clock=FakeClock(), events=events, name=name).call(len, "")
+    assert [(each.pipeline, each.dependency) for each in recorder.events] == [(pipeline, name)]
+
+
+def test_its_own_source_of_chance() -> None:
+    """Used by hand it draws from what it was given, and from one of its own where it was given nothing."""
+    waits = []
+    for rng in (seeded_rng(2), None):
+        breaker = CircuitBreaker(clock=FakeClock(), rng=rng, failure_threshold=1, recovery_jitter=0.2)
+        fail(breaker)
+        waits.append(breaker.snapshot().retry_after or 0)
+    assert waits[0] == pytest.approx(15 * (1 - 0.2 * seeded_rng(2).random()))
+    assert 12 <= waits[1] <= 15

@@ -86,10 +86,11 @@ def test_an_unknown_option() -> None:
 
 
 def test_the_keywords_are_the_options() -> None:
-    """What a type checker knows of the keywords is what the options are."""
+    """What a type checker knows of the keywords is what the options are, and that none has to be given."""
     fields = {field.name: field.type for field in dataclasses.fields(BreakerOptions)}
     assert list(get_type_hints(BreakerChanges)) == list(fields)
     assert get_type_hints(BreakerChanges) == get_type_hints(BreakerOptions)
+    assert BreakerChanges.__required_keys__ == frozenset()
 
 
 def test_presets_and_changes() -> None:

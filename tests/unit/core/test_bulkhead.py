@@ -761,3 +761,28 @@ async def play(script: list[tuple[str, int]]) -> None:
 def test_any_interleaving_of_starts_ends_and_cancellations(script: list[tuple[str, int]]) -> None:
     """Whatever the order of arrivals, endings and cancellations of tasks, no slot is lost and none is made."""
     asyncio.run(play(script))
+
+
+async def test_more_slots_are_for_those_who_wait_already() -> None:
+    """They begin as soon as there are more, in the order in which they came, and nobody has to leave first."""
+    bulkhead, _, _ = make(max_concurrent=1, max_waiting=3, max_wait=None)
+    bulkhead.enter()
+    waiting = [asyncio.create_task(bulkhead.admitted_async()) for _ in range(3)]
+    await turns()
+    bulkhead.reconfigure(BulkheadOptions(max_concurrent=3, max_waiting=3, max_wait=None))
+    await turns()
+    assert [each.done() for each in waiting] == [True, True, False]
+    assert bulkhead.snapshot().inflight == 3
+    bulkhead.leave(waiting[0].result())
+    await turns()
+    assert waiting[2].done()
+
+
+def test_a_deadline_that_ends_in_the_line_of_a_nameless_bulkhead() -> None:
+    """The error says what was waited for, whether it has a name or not."""
+    clock = FakeClock(auto=False)
+    for name, said in (("store:x", "a slot of store:x"), ("", "a slot of the dependency")):
+        bulkhead = Bulkhead(clock=clock, name=name, max_concurrent=1, max_waiting=1)
+        bulkhead.enter()
+        with deadline_scope(0, clock=clock), pytest.raises(DeadlineExceededError, match=said):
+            bulkhead.ask().wait()

@@ -15,6 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from holdfast.core.classify import FaultKind, classify
+from holdfast.errors import ConfigError
 
 K = FaultKind
 HTML = "<html><body><h1>502 Bad Gateway</h1></body></html>"
@@ -309,3 +310,23 @@ def test_pymongo() -> None:
     ]:
         fault = classify(error)
         assert (error, fault.kind, fault.transient) == (error, kind, transient)
+
+
+def test_the_code_in_an_anthropic_errors_details() -> None:
+    """The details say which limit it was, and what is no text there says nothing."""
+    for details, kind in (
+        ({"error_code": "enforced_spend_limit_reached"}, FaultKind.QUOTA),
+        ({"error_code": 7}, FaultKind.THROTTLED),
+        ({}, FaultKind.THROTTLED),
+    ):
+        error: Any = RuntimeError("limit")
+        error.status_code = 429
+        error.body = {"error": {"type": "rate_limit_error", "details": details}}
+        assert classify(error, provider="anthropic").kind is kind
+
+
+def test_a_provider_that_is_no_name() -> None:
+    """It is refused with the names that there are, whatever it is."""
+    wrong: Any = ["openai"]
+    with pytest.raises(ConfigError, match="must be one of openai, azure"):
+        classify(RuntimeError(), provider=wrong)

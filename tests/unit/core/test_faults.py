@@ -16,6 +16,41 @@ def test_a_failure_weighs_one_at_most() -> None:
     assert [kind for kind, weight in WEIGHTS.items() if weight == 0.5] == [FaultKind.TIMEOUT]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FaultKind.OVERLOADED,
+        FaultKind.TRANSIENT,
+        FaultKind.CONNECT,
+        FaultKind.TIMEOUT,
+        FaultKind.TRUNCATED,
+        FaultKind.MALFORMED,
+        FaultKind.EMPTY,
+    ],
+)
+def test_what_says_something_against_the_dependency(kind: FaultKind) -> None:
+    """It is ill when it cannot do the work or spoils it."""
+    assert WEIGHTS[kind] > 0
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FaultKind.THROTTLED,
+        FaultKind.AUTH,
+        FaultKind.QUOTA,
+        FaultKind.BAD_REQUEST,
+        FaultKind.CONTEXT_TOO_LONG,
+        FaultKind.CONTENT_FILTERED,
+        FaultKind.CANCELLED,
+        FaultKind.BUG,
+    ],
+)
+def test_what_says_nothing_against_the_dependency(kind: FaultKind) -> None:
+    """It is well when it refuses what we ask, how often or with which key we ask, and when the fault is our own."""
+    assert WEIGHTS[kind] == 0
+
+
 def test_what_a_fault_is_taken_for() -> None:
     """Unless it says otherwise a fault is of a call that was made and may have had an effect."""
     fault = Fault(kind=FaultKind.TIMEOUT, transient=True, weight=0.5)

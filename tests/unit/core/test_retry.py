@@ -336,3 +336,10 @@ def test_the_worst_delay_is_one_that_may_come(jitter: Jitter, attempt: int, wors
 def test_the_worst_delay_with_a_retry_after(jitter: Jitter, worst: float) -> None:
     """The longest ``Retry-After`` that is waited for counts with the tenth by which clients are spread, if they are."""
     assert Retry(jitter=jitter, max_retry_after=100).worst_delay(1) == pytest.approx(worst)
+
+
+@pytest.mark.parametrize(("retries", "seconds"), [(0, 0), (3, 6), (1000, 500_500), (1001, 505_500)])
+def test_the_longest_wait_of_all_repetitions(retries: int, seconds: float) -> None:
+    """The delays of a thousand are added up; each after them counts as the longest that there may be."""
+    retry = Retry(max_retries=retries, backoff=float, max_delay=5000, jitter="none", max_retry_after=0)
+    assert retry.worst_wait() == seconds

@@ -702,6 +702,33 @@ def test_event_loops_do_not_share() -> None:
     assert flight.snapshot().flights == 0
 
 
+def test_what_a_closed_loop_left_behind_is_in_nobodys_way() -> None:
+    """Who comes after an event loop was closed under a flight has the work done anew, and the old one is forgotten."""
+    flight = SingleFlight()
+
+    async def hang() -> int:
+        await asyncio.Event().wait()
+        return 7  # pragma: no cover  it waits for ever
+
+    async def start() -> None:
+        flying.append(asyncio.create_task(flight.call(hang)))
+        await asyncio.sleep(0)
+
+    async def main() -> int:
+        return await flight.call(answer)
+
+    async def answer() -> int:
+        return 42
+
+    flying: list[asyncio.Task[int]] = []
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(start())
+    loop.close()
+    assert asyncio.run(main()) == 42
+    snapshot = flight.snapshot()
+    assert (snapshot.executions, snapshot.shared, snapshot.flights) == (2, 0, 0)
+
+
 # --- what cannot be shared --------------------------------------------------------------------------------------------
 
 
