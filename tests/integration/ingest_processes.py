@@ -25,7 +25,7 @@ from holdfast.core.clock import SystemClock
 from holdfast.core.events import Events
 from holdfast.rag.chunking import ChunkOptions
 from holdfast.rag.guards import Guards
-from holdfast.rag.ingest import Ingestor
+from holdfast.rag.ingest import Ingestor, worker
 from holdfast.rag.ingest.journal import EmbeddingJournal
 from holdfast.rag.ingest.writer import DocumentWriter
 from holdfast.rag.narrator import Narrator
@@ -146,6 +146,8 @@ ROLES = {role.__name__: role for role in (jobs, files, reembed, read)}
 
 def main() -> None:
     """Fork what is asked for, and wait for whom is asked for."""
+    # However often a process is killed here while it works on an item, the item is not to blame.
+    worker._MAX_CRASHES = 1_000_000
     for line in sys.stdin:
         asked = json.loads(line)
         if isinstance(asked, int):
