@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from holdfast.core.deadline import deadline_scope
 from holdfast.core.events import correlation_scope
+from holdfast.core.pipeline import Pipeline
+from holdfast.core.timeout import Timeout
 from holdfast.errors import CircuitOpenError, RetriesExhaustedError, StoreError
 from holdfast.rag.admission import Line
 from holdfast.rag.caching.flights import Flights
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 
     from holdfast.core.clock import Clock
     from holdfast.core.events import Events
-    from holdfast.core.pipeline import Pipeline
     from holdfast.core.ports import Blocking
     from holdfast.llm.embedding import Embedder
     from holdfast.rag.answering.base import Answerer
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
 __all__ = ["Engine"]
 
 _PER_THREAD = 2
+_WARM_UP_SECONDS = 30.0
+"""An embedder that is not there by then is found by the first questions, which do not wait so long."""
 _PER_THREAD_WITH_A_MODEL = 16
 
 
@@ -221,8 +224,9 @@ class Engine:
             await self.store.ping()
         await self.records.open()
         if self._embedder is not None and not self._embeds_remotely:  # a call to a provider costs money
+            within = Pipeline(Timeout(seconds=_WARM_UP_SECONDS), name="warm-up", clock=self.clock)
             try:
-                await self._embedder.embed(["warm up"], kind="query")
+                await within.call(self._embedder.embed, ["warm up"], kind="query")
             except Exception as error:  # noqa: BLE001 - told as an event; each question will try again
                 self._narrator.stage_failed("embed", self._embedder.name, Reason.EMBEDDER_UNAVAILABLE, error)
         if self._probes:

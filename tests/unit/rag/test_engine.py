@@ -326,6 +326,24 @@ async def test_a_health_check_does_not_wait_for_ever(make_engine: MakeEngine) ->
     assert (await check).checks["store:sqlite"].status == "unavailable"
 
 
+async def test_an_embedder_that_hangs_does_not_keep_the_service_from_starting(make_engine: MakeEngine) -> None:
+    """Opening ends in time though the embedder never answers, and questions are answered by their words."""
+    parts = await ready(make_engine)
+    await parts.engine.tiers.close()
+
+    async def hang(*_args: object, **_options: object) -> object:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    parts.embedder._part.embed = hang
+    opening = asyncio.create_task(parts.engine.open())
+    while not opening.done():
+        await asyncio.sleep(0)
+        parts.clock.advance(0.5)
+    await opening
+    assert parts.clock.now_ns() < 60 * 10**9
+
+
 async def test_with_the_answerer_down_the_passages_are_the_answer(make_engine: MakeEngine) -> None:
     """When no answer can be composed, the best passages are quoted word for word."""
     parts = await ready(make_engine)
