@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from math import ceil, floor, isfinite, log10
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Linear", "Scale", "ShareScale"]
 
 
-class Scale:
+class Scale(ABC):
     """Values from 0 up, along an axis from ``start`` to ``end``.
 
     Args:
@@ -24,9 +25,9 @@ class Scale:
         self.start = start
         self.end = end
 
+    @abstractmethod
     def part(self, value: float) -> float:
         """How far along the axis the value is, 0 to 1."""
-        raise NotImplementedError
 
     def at(self, value: float) -> float:
         """The place of a value. What is beyond an end of the axis, or no number, is at that end, or at 0."""

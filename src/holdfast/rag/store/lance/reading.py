@@ -24,9 +24,8 @@ from holdfast.rag.store.lance.rows import (
     RECORD_COLUMNS,
     document_from,
     name_of,
-    record_from,
-    stored_chunk_from,
 )
+from holdfast.rag.store.named_rows import record_from, stored_chunk_from
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -53,7 +52,7 @@ def records_of(snapshot: Snapshot, document_ids: Collection[str], collection: st
         return {}
     keys = [key_of(document_key(collection, each), 0) for each in wanted]
     rows = _rows(snapshot, f"key IN ({quoted(keys)}) AND kind = {DOCUMENT}", RECORD_COLUMNS)
-    by_id = {row["document"]: record_from(row, collection) for row in rows}
+    by_id = {row["document"]: record_from(row, document_id=row["document"], collection=collection) for row in rows}
     return {each: by_id[each] for each in wanted if each in by_id}
 
 
@@ -73,7 +72,9 @@ def list_documents(snapshot: Snapshot, collection: str, limit: int, cursor: str 
         condition += f" AND name > '{name_of(cursor)}'"
     query = snapshot.table.search().where(condition).select([*RECORD_COLUMNS, "name"])
     ordered = query.order_by([ColumnOrdering(column_name="name")]).limit(limit + 1)
-    documents = [record_from(row, collection) for row in ordered.to_arrow().to_pylist()]
+    documents = [
+        record_from(row, document_id=row["document"], collection=collection) for row in ordered.to_arrow().to_pylist()
+    ]
     more = len(documents) > limit
     return DocumentPage(documents=documents[:limit], next_cursor=documents[limit - 1].id if more else None)
 

@@ -8,9 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from holdfast.errors import InvalidInputError
-from holdfast.rag.store.base import DocumentRecord
 from holdfast.rag.store.chunk_rows import checked_dimension, packed
-from holdfast.rag.store.codec import read_metadata, unpack_rows, unpack_spans, write_metadata
+from holdfast.rag.store.codec import read_metadata, write_metadata
 from holdfast.rag.store.lance.layout import (
     CHUNK,
     DOCUMENT,
@@ -26,7 +25,7 @@ from holdfast.rag.store.lance.layout import (
 )
 from holdfast.rag.store.stems import weighted_words
 from holdfast.rag.store.tags import tags_of
-from holdfast.rag.types import Chunk, Document, Mime, StoredChunk
+from holdfast.rag.types import Document, Mime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,14 +39,11 @@ __all__ = [
     "document_from",
     "document_rows",
     "name_of",
-    "record_from",
-    "stored_chunk_from",
     "with_empty_rows",
 ]
 
 Row: TypeAlias = "dict[str, Any]"
 
-_NS = 1_000_000_000
 
 RECORD_COLUMNS = [
     *("document", "title", "uri", "mime", "content_hash", "metadata", "embedder"),
@@ -112,24 +108,6 @@ def with_empty_rows(rows: pa.Table, keys: Sequence[str]) -> pa.Table:
     return pa.concat_tables([rows, pa.table([columns[name] for name in rows.schema.names], schema=rows.schema)])
 
 
-def record_from(row: Row, collection: str) -> DocumentRecord:
-    """What is known of a document."""
-    return DocumentRecord(
-        id=row["document"],
-        collection=collection,
-        title=row["title"],
-        uri=row["uri"],
-        mime=row["mime"],
-        content_hash=row["content_hash"],
-        chunks=row["chunks"],
-        characters=row["characters"],
-        embedder_id=row["embedder"],
-        stored_at=row["stored_at"] / _NS,
-        metadata=read_metadata(row["metadata"]),
-        source=row["source"],
-    )
-
-
 def document_from(row: Row, collection: str) -> Document:
     """A document with its text."""
     return Document(
@@ -141,25 +119,6 @@ def document_from(row: Row, collection: str) -> Document:
         content_hash=row["content_hash"],
         collection=collection,
         metadata=read_metadata(row["metadata"]),
-    )
-
-
-def stored_chunk_from(row: Row) -> StoredChunk:
-    """A chunk with what is needed of its document."""
-    chunk = Chunk(
-        id=row["id"],
-        document_id=row["document"],
-        ordinal=row["ordinal"],
-        start=row["start"],
-        end=row["stop"],
-        heading=row["heading"],
-        text=row["text"],
-        sentences=unpack_spans(row["spans"], row["start"]),
-    )
-    codes = row.get("codes")
-    vectors = None if codes is None else unpack_rows(codes, row["dimension"])
-    return StoredChunk(
-        chunk=chunk, title=row["title"], uri=row["uri"], mime=Mime(row["mime"]), sentence_vectors=vectors
     )
 
 

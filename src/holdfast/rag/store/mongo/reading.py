@@ -11,10 +11,9 @@ from holdfast.rag.store.mongo.rows import (
     CHUNK_FIELDS,
     RECORD_FIELDS,
     document_from,
-    record_from,
-    stored_chunk_from,
 )
 from holdfast.rag.store.mongo.visibility import LOOKS, batches, only_visible
+from holdfast.rag.store.named_rows import record_from, stored_chunk_from
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -45,7 +44,7 @@ async def records_of(database: Database, document_ids: Collection[str], collecti
     for some in batches(list(dict.fromkeys(document_ids)), _IDS_AT_ONCE):
         keys = [key_of(collection, each) for each in some]
         async for row in database[DOCUMENTS].find({"_id": {"$in": keys}, "live": True}, RECORD_FIELDS):
-            found[row["id"]] = record_from(row, collection)
+            found[row["id"]] = record_from(row, document_id=row["id"], collection=collection)
     return {each: found[each] for each in document_ids if each in found}
 
 
@@ -65,7 +64,7 @@ async def list_documents(database: Database, collection: str, limit: int, cursor
     if cursor is not None:
         wanted["id"] = {"$gt": cursor}
     rows = await database[DOCUMENTS].find(wanted, RECORD_FIELDS).sort("id").limit(limit + 1).to_list()
-    documents = [record_from(row, collection) for row in rows[:limit]]
+    documents = [record_from(row, document_id=row["id"], collection=collection) for row in rows[:limit]]
     return DocumentPage(documents=documents, next_cursor=documents[-1].id if len(rows) > limit else None)
 
 

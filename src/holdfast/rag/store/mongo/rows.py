@@ -11,13 +11,12 @@ from bson.binary import VECTOR_SUBTYPE, Binary, BinaryVectorDtype
 from bson.raw_bson import RawBSONDocument
 
 from holdfast.errors import InvalidInputError
-from holdfast.rag.store.base import DocumentRecord
 from holdfast.rag.store.chunk_rows import checked_dimension, packed
-from holdfast.rag.store.codec import read_metadata, unpack_rows, unpack_spans, write_metadata
+from holdfast.rag.store.codec import read_metadata, write_metadata
 from holdfast.rag.store.mongo.faults import too_large
 from holdfast.rag.store.stems import index_words
 from holdfast.rag.store.tags import tags_of
-from holdfast.rag.types import Chunk, Document, Mime, StoredChunk
+from holdfast.rag.types import Document, Mime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +32,6 @@ __all__ = [
     "Prepared",
     "document_from",
     "prepared",
-    "record_from",
-    "stored_chunk_from",
     "vector_field",
     "vector_from",
 ]
@@ -172,41 +169,4 @@ def document_from(row: Row) -> Document:
         content_hash=row["content_hash"],
         collection=row["collection"],
         metadata=read_metadata(row["metadata"]),
-    )
-
-
-def record_from(row: Row, collection: str) -> DocumentRecord:
-    """What is known of a document."""
-    return DocumentRecord(
-        id=row["id"],
-        collection=collection,
-        title=row["title"],
-        uri=row["uri"],
-        mime=row["mime"],
-        content_hash=row["content_hash"],
-        chunks=row["chunks"],
-        characters=row["characters"],
-        embedder_id=row["embedder"],
-        stored_at=row["stored_at"] / NS,
-        metadata=read_metadata(row["metadata"]),
-        source=row["source"],
-    )
-
-
-def stored_chunk_from(row: Row) -> StoredChunk:
-    """A chunk with what is needed of its document."""
-    chunk = Chunk(
-        id=row["id"],
-        document_id=row["document"],
-        ordinal=row["ordinal"],
-        start=row["start"],
-        end=row["stop"],
-        heading=row["heading"],
-        text=row["text"],
-        sentences=unpack_spans(row["spans"], row["start"]),
-    )
-    codes = row.get("codes")
-    vectors = None if codes is None else unpack_rows(codes, row["dimension"])
-    return StoredChunk(
-        chunk=chunk, title=row["title"], uri=row["uri"], mime=Mime(row["mime"]), sentence_vectors=vectors
     )
