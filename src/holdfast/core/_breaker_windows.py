@@ -1,4 +1,4 @@
-"""What a breaker counts while it is closed: failures in a row, or rates over calls or over time.
+"""What a breaker counts while it is closed: failures in a row, rates over calls or over time, or both.
 
 Weights are whole millionths here, so that sums and comparisons are exact: ten times 0.1 is 1, and what leaves a window
 takes away just what it brought. A window is touched under its breaker's lock only.
@@ -14,7 +14,17 @@ from holdfast.core.clock import to_ns
 if TYPE_CHECKING:
     from holdfast.core.breaker_options import BreakerOptions
 
-__all__ = ["ONE", "Consecutive", "CountWindow", "Counts", "FailureWindow", "TimeWindow", "units", "window_for"]
+__all__ = [
+    "ONE",
+    "Combined",
+    "Consecutive",
+    "CountWindow",
+    "Counts",
+    "FailureWindow",
+    "TimeWindow",
+    "units",
+    "window_for",
+]
 
 ONE = 1_000_000
 """The weight of a whole failure."""
@@ -89,8 +99,12 @@ class Consecutive:
         """See :class:`FailureWindow`."""
         if options.window != "consecutive":
             return False
-        self._threshold = units(options.failure_threshold)
+        self.go_by(options)
         return True
+
+    def go_by(self, options: BreakerOptions) -> None:
+        """Judge by another threshold from now on."""
+        self._threshold = units(options.failure_threshold)
 
     def verdict(self, now_ns: int) -> str | None:  # noqa: ARG002
         """Whether there are too many in a row."""
@@ -237,8 +251,56 @@ class TimeWindow(_Rates):
         self._epoch = epoch
 
 
-_WINDOWS: dict[str, type[Consecutive | CountWindow | TimeWindow]] = {
+class Combined:
+    """Failures in a row that the rate of the last seconds bears out.
+
+    Among calls that run side by side failures end first, for to fail takes no time: five calls of a hundred that fail
+    at once are five in a row, with nobody wrong but those. Where the last seconds know enough calls, the share of those
+    that failed decides whether the dependency is to blame; of whatever weight, for a dependency that hangs fails in
+    timeouts only.
+    """
+
+    heeds_success = True
+
+    def __init__(self, options: BreakerOptions) -> None:
+        self._row = Consecutive(options)
+        self._rates = TimeWindow(options)
+        self._minimum = options.minimum_calls
+
+    def note(self, now_ns: int, failure: int, *, slow: bool) -> str | None:
+        """See :class:`FailureWindow`."""
+        self._rates.note(now_ns, ONE if failure else 0, slow=slow)
+        return self._row.note(now_ns, failure, slow=slow) and self._borne_out(now_ns)
+
+    def retune(self, options: BreakerOptions) -> bool:
+        """See :class:`FailureWindow`."""
+        if options.window != "combined" or not self._rates.retune(options):
+            return False
+        self._row.go_by(options)
+        self._minimum = options.minimum_calls
+        return True
+
+    def verdict(self, now_ns: int) -> str | None:
+        """Whether there are too many in a row, and of all."""
+        return self._row.verdict(now_ns) and self._borne_out(now_ns)
+
+    def counts(self, now_ns: int) -> Counts:
+        """The calls of the last seconds, and the failures in a row."""
+        return Counts(self._rates.counts(now_ns).calls, self._row.counts(now_ns).failures, 0)
+
+    def clear(self) -> None:
+        """Begin at 0."""
+        self._row.clear()
+        self._rates.clear()
+
+    def _borne_out(self, now_ns: int) -> str | None:
+        few = self._rates.counts(now_ns).calls < self._minimum
+        return "failures" if few or self._rates.verdict(now_ns) == "failure_rate" else None
+
+
+_WINDOWS: dict[str, type[Consecutive | CountWindow | TimeWindow | Combined]] = {
     "consecutive": Consecutive,
+    "combined": Combined,
     "count": CountWindow,
     "time": TimeWindow,
 }

@@ -109,7 +109,7 @@ class Flight:
         fault = self._leave(error, permit, begun_ns, started=started)
         if fault.kind is FaultKind.CANCELLED:
             return error
-        if events.active:
+        if events.hears(AttemptFailed):
             events.emit(
                 AttemptFailed(
                     **self._stamp("pipeline"), kind=fault.kind, transient=fault.transient, error_type=_name(error)
@@ -234,7 +234,7 @@ class Flight:
             fields = self._stamp("retry")
             layer.site.events.emit(RetrySucceeded(**fields, attempts=self.attempt, waited_ns=sum(self._delays)))
         self.over = True
-        if layer.outermost and layer.site.events.active:
+        if layer.outermost and layer.site.events.hears(CallSucceeded):
             fields = self._stamp("pipeline")
             layer.site.events.emit(CallSucceeded(**fields, attempts=self.attempt, duration_ns=self._duration_ns()))
 

@@ -99,8 +99,8 @@ class Place:
         return self._events is not None and self._events.active
 
     def emit(self, kind: type[Event], call: CallRef | None = None, /, **fields: Any) -> None:  # noqa: ANN401
-        """Build an event and hand it on, if there is a hub; never call it under a lock."""
-        if self._events is not None:
+        """Build an event and hand it on, if somebody wants it; never call it under a lock."""
+        if self._events is not None and self._events.hears(kind):
             pipeline = "" if self._site is None else self._site.pipeline
             common = stamp(self.clock, call, pipeline=pipeline, policy=self.label, dependency=self.name)
             self._events.emit(kind(**common, **fields))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection  # noqa: TC003  type hints of options are read at run time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from typing import Literal, TypeAlias, TypedDict, get_args
 
@@ -23,15 +23,16 @@ from holdfast.errors import ConfigError
 
 __all__ = ["CACHE", "MODEL", "VECTOR_STORE", "BreakerChanges", "BreakerOptions", "Window"]
 
-Window: TypeAlias = Literal["consecutive", "count", "time"]
+Window: TypeAlias = Literal["consecutive", "combined", "count", "time"]
 
 _RATES: tuple[Window, ...] = ("count", "time")
+_ALL_RATES: tuple[Window, ...] = ("combined", *_RATES)
 _USED_WITH: dict[str, tuple[Window, ...]] = {
-    "failure_threshold": ("consecutive",),
+    "failure_threshold": ("consecutive", "combined"),
     "window_calls": ("count",),
-    "window_seconds": ("time",),
-    "minimum_calls": _RATES,
-    "failure_rate": _RATES,
+    "window_seconds": ("combined", "time"),
+    "minimum_calls": _ALL_RATES,
+    "failure_rate": _ALL_RATES,
     "slow_call_duration": _RATES,
     "slow_call_rate": _RATES,
 }
@@ -70,14 +71,17 @@ class BreakerOptions:
 
     Attributes:
         window: what failures are counted over: ``"consecutive"`` (in a row), ``"count"`` (the last ``window_calls``
-            calls) or ``"time"`` (the last ``window_seconds``).
-        failure_threshold: opens when failures in a row weigh this much, above 0 (consecutive). Below 5 an ordinary bad
-            second of a remote service opens it.
+            calls), ``"time"`` (the last ``window_seconds``), or ``"combined"``: in a row, where the rate of the last
+            ``window_seconds`` bears it out. With many calls at once take that one: failures end sooner than successes,
+            and so come in rows by themselves.
+        failure_threshold: opens when failures in a row weigh this much, above 0 (consecutive, combined). Below 5 an
+            ordinary bad second of a remote service opens it.
         window_calls: the calls that the rate is taken over, 1 or more (count).
-        window_seconds: the seconds that the rate is taken over, above 0 (time); kept in ten buckets, so that a failure
-            is forgotten after nine to ten tenths of it.
-        minimum_calls: no rate opens it before the window holds this many calls, 1 or more (count, time).
-        failure_rate: opens at this share of failures by weight, above 0 and at most 1 (count, time).
+        window_seconds: the seconds that the rate is taken over, above 0 (combined, time); kept in ten buckets, so that
+            a failure is forgotten after nine to ten tenths of it.
+        minimum_calls: no rate says anything before the window holds this many calls, 1 or more (combined, where the
+            row alone decides until then; count, time).
+        failure_rate: opens at this share of failures, above 0 and at most 1 (combined; count and time by weight).
         slow_call_duration: seconds from which a call is slow, above 0; None: no call is (count, time).
         slow_call_rate: opens at this share of slow calls, above 0 and at most 1 (count, time).
         recovery_timeout: seconds from opening to the first probe, above 0.
@@ -175,11 +179,16 @@ def _share(field: str, value: object) -> None:
         raise ConfigError(field, value, "must be at most 1")
 
 
-MODEL = BreakerOptions(failure_threshold=5, recovery_timeout=30.0)
-"""For a language model behind an API: five failures in a row, 30 s."""
+_BORNE_OUT = BreakerOptions(window="combined", window_seconds=5.0, failure_rate=0.7)
+"""Services make many calls at once. What still answers three calls of ten is worth asking: whoever is failed by it asks
+again, or asks somebody else."""
 
-VECTOR_STORE = BreakerOptions(failure_threshold=5, recovery_timeout=60.0)
-"""For a vector store: five failures in a row, 60 s; it is slow to come back and little helped by probes."""
+MODEL = replace(_BORNE_OUT, failure_threshold=5, recovery_timeout=30.0)
+"""For a language model behind an API: five failures in a row, and 70% where the last 5 s know 20 calls; 30 s."""
 
-CACHE = BreakerOptions(failure_threshold=10, recovery_timeout=10.0)
-"""For a cache: ten failures in a row, 10 s; doing without it is cheap, and so is asking it again."""
+VECTOR_STORE = replace(_BORNE_OUT, failure_threshold=5, recovery_timeout=60.0)
+"""For a vector store: as for a model, and 60 s; it is slow to come back and little helped by probes."""
+
+CACHE = replace(_BORNE_OUT, failure_threshold=10, recovery_timeout=10.0)
+"""For a cache: ten failures in a row, else as for a model, and 10 s; doing without it is cheap, and so is asking it
+again."""

@@ -552,9 +552,7 @@ class Events:
         kind = type(event)
         route = self._routes.get(kind)
         if route is None:
-            with self._lock:
-                route = tuple(each for each in self._listeners if issubclass(kind, each.types))
-                self._routes[kind] = route
+            route = self._route(kind)
         for registration in route:
             try:
                 registration.callback(event)
@@ -563,9 +561,20 @@ class Events:
                     registration.complained = True
                     _log.exception("A listener failed on %s; its further failures are not logged.", kind.__name__)
 
+    def hears(self, kind: type[Event]) -> bool:
+        """Whether anybody wants events of this very class; ask before building one that is told for every call."""
+        route = self._routes.get(kind)
+        return bool(self._route(kind) if route is None else route)
+
     def next_call_id(self) -> str:
         """A call id that this hub has not given out before."""
         return format(next(self._calls), "x")
+
+    def _route(self, kind: type[Event]) -> tuple[_Registration, ...]:
+        with self._lock:
+            route = tuple(each for each in self._listeners if issubclass(kind, each.types))
+            self._routes[kind] = route
+        return route
 
     def _set(self, listeners: tuple[_Registration, ...]) -> None:
         self._listeners = listeners

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.core._breaker_windows import ONE, Consecutive, Counts, CountWindow, TimeWindow, units, window_for
+from holdfast.core._breaker_windows import (
+    ONE,
+    Combined,
+    Consecutive,
+    Counts,
+    CountWindow,
+    TimeWindow,
+    units,
+    window_for,
+)
 from holdfast.core.breaker_options import BreakerOptions
 
 OUTCOMES = st.tuples(st.sampled_from([0, 0, 0, ONE // 10, ONE // 2, ONE]), st.booleans())
@@ -35,8 +44,8 @@ def test_units() -> None:
 
 def test_each_mode_has_its_window() -> None:
     """``window`` names the class."""
-    kinds = [type(window_for(BreakerOptions(window=name))) for name in ("consecutive", "count", "time")]
-    assert kinds == [Consecutive, CountWindow, TimeWindow]
+    kinds = [type(window_for(BreakerOptions(window=name))) for name in ("consecutive", "combined", "count", "time")]
+    assert kinds == [Consecutive, Combined, CountWindow, TimeWindow]
 
 
 @given(st.lists(OUTCOMES, max_size=60), st.sampled_from([0.1, 0.5, 1, 2.5]))
@@ -95,6 +104,59 @@ def test_time_window(steps: list[tuple[int, tuple[int, bool]]], start: int, data
         model.append((now // 100, failure, slow))
         failures, slows = sum(each[1] for each in model), sum(each[2] for each in model)
         assert window.note(now, failure, slow=slow) == reason(options, len(model), failures, slows)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 400), OUTCOMES), max_size=60), st.integers(1, 8), st.sampled_from([0.3, 0.5, 1])
+)
+def test_combined(steps: list[tuple[int, tuple[int, bool]]], minimum: int, rate: float) -> None:
+    """A row of failures opens where the window holds too few calls, or where enough of them failed."""
+    options = rates(
+        window="combined", window_seconds=1e-6, failure_threshold=2, minimum_calls=minimum, failure_rate=rate
+    )
+    window = Combined(options)
+    assert window.heeds_success
+    now, log = 0, list[tuple[int, int]]()
+    for wait, (failure, slow) in steps:
+        now += wait
+        log.append((now, failure))
+        last = max((place for place, each in enumerate(log) if not each[1]), default=-1)
+        row = sum(each[1] for each in log[last + 1 :])
+        shown = [each[1] for each in log if each[0] // 100 > now // 100 - 10]
+        borne_out = len(shown) < minimum or sum(each > 0 for each in shown) >= rate * len(shown) - 1e-9
+        bad = "failures" if row >= 2 * ONE and borne_out else None
+        assert window.note(now, failure, slow=slow) == bad
+        assert window.verdict(now) == bad
+        assert window.counts(now) == Counts(len(shown), row, 0)
+    window.clear()
+    assert window.counts(now) == Counts(0, 0, 0)
+
+
+def test_failures_that_overtake_successes() -> None:
+    """Of fifty calls at once the ten that fail end first: in a row, and among many that went well shortly before."""
+    options = rates(window="combined", minimum_calls=20)
+    window = Combined(options)
+    for _ in range(50):
+        window.note(0, 0, slow=False)
+    assert [window.note(1, ONE, slow=False) for _ in range(10)] == [None] * 10
+    assert Consecutive(BreakerOptions(failure_threshold=1)).note(1, ONE, slow=False) == "failures"
+
+
+def test_the_combined_window_under_other_options() -> None:
+    """Its counts stay while they mean the same, and are judged anew."""
+    window = Combined(rates(window="combined", minimum_calls=3))
+    for failure in (0, 0, 0, ONE, ONE):
+        window.note(0, failure, slow=False)
+    assert window.verdict(0) is None
+    assert not window.retune(rates(window="time"))
+    assert not window.retune(rates(window="combined", window_seconds=5.0))
+    assert window.retune(rates(window="combined", minimum_calls=6, failure_threshold=2))
+    assert window.verdict(0) == "failures"
+    assert window.retune(rates(window="combined", minimum_calls=5, failure_threshold=2))
+    assert window.verdict(0) is None
+    assert window.retune(rates(window="combined", minimum_calls=5, failure_threshold=2, failure_rate=0.4))
+    assert window.verdict(0) == "failures"
+    assert not Consecutive(BreakerOptions()).retune(rates(window="combined"))
 
 
 def test_a_thread_that_comes_late_to_the_time_window() -> None:
