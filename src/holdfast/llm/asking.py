@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from holdfast.core.clock import to_ns
 from holdfast.core.demand import CURRENT as DEMAND
@@ -62,6 +62,7 @@ class Calls:
         self.costs: list[CallCost] = []
         self.telling = Telling(network, route)
         self._asked_states: set[str] = set()
+        self._under_way: dict[Link, tuple[Attempt, asyncio.Task[Any]]] = {}
 
     async def ask(self, link: Link, cause: Cause, prefix: str) -> Outcome:
         """One call of one link; never raises what the link did."""
@@ -85,6 +86,8 @@ class Calls:
         self.made += 1
         link.calls += 1
         state.in_flight += 1
+        if (task := asyncio.current_task()) is not None:
+            self._under_way[link] = attempt, task
         stream = link.guard.call(attempt.run)
         opened = False
         # What the caller asks of limits of its own is in units of its own; the link's are asked for what this costs.
@@ -108,6 +111,7 @@ class Calls:
             tried.refused_until_ns = 0
             return Failed(link=link, error=error, fault=state.classify(error), made=True)
         finally:
+            self._under_way.pop(link, None)
             if token is not None:
                 DEMAND.reset(token)
             if not opened:
@@ -116,6 +120,12 @@ class Calls:
                 finally:
                     state.in_flight -= 1
                     self._account(attempt, Cause.WASTED)
+
+    def give_up(self, link: Link) -> None:
+        """Wait no longer for a call that has had no output: it ends as one whose time was up."""
+        attempt, task = self._under_way[link]
+        attempt.given_up = True
+        task.cancel()
 
     async def done(self, opened: Opened) -> None:
         """The answer was given to its end."""

@@ -10,7 +10,7 @@ The deadline of whoever reads bounds every wait, too.
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+from asyncio import CancelledError, current_task
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -76,6 +76,8 @@ class Attempt:
         reader: of a streamed answer.
         reply: a whole answer.
         dropped: whether it was we who ended it after it was sent, for an answer that nobody needed any more.
+        given_up: set before the task is cancelled by whoever will not wait longer for a target that says nothing: the
+            attempt then ends as one whose time was up.
     """
 
     link: Link
@@ -93,6 +95,7 @@ class Attempt:
     reader: StreamReader | None = None
     reply: Reply | None = None
     dropped: bool = False
+    given_up: bool = False
 
     async def run(self) -> AsyncGenerator[Reply | Sequence[Chunk], None]:
         """A whole answer, once; or the chunks of a streamed one, several at a time, from the first real one on.
@@ -103,7 +106,8 @@ class Attempt:
             DeadlineExceededError: the deadline of the context passed.
             ConnectionError, TimeoutError: as the HTTP port raises them.
         """
-        begun = self.clock.now_ns()
+        begun, pace = self.clock.now_ns(), self.link.state.pace
+        waiting = pace.begin()
         limits, streamed = self.timers, self.question.streamed
         head = limits.headers if streamed else self.seconds
         request = http_request(
@@ -116,6 +120,7 @@ class Attempt:
         )
         try:
             response = await self._until(begun + to_ns(head), self.http.send(request), self._late("answer", head))
+            pace.heard(waiting)
             try:
                 self.status, self.headers = response.status, response.headers
                 self.link.note(rate_limits(response.headers))
@@ -131,8 +136,18 @@ class Attempt:
                 await response.close()
         except CancelledError:
             self.dropped = True
+            pace.gave_up(waiting, streamed=streamed)
+            if self.given_up and (task := current_task()) is not None and not task.uncancel():
+                name = self.link.target.name
+                raise AttemptTimeoutError(f"{name} has gone silent: calls are late, and none is heard of.") from None
+            raise
+        except (AttemptTimeoutError, DeadlineExceededError):
+            pace.gave_up(waiting, streamed=streamed)
             raise
         finally:
+            pace.heard(waiting)  # unless nobody waited to the end, the target has spoken, if only by breaking off
+            if not self.first_token_ns:
+                pace.waited(self.clock.now_ns() - begun, streamed=streamed)
             self._report()
 
     @property
@@ -256,6 +271,7 @@ class Attempt:
     def _arrived(self, begun: int) -> None:
         self.first_token_ns = self.clock.now_ns() - begun
         self.link.state.latency.observe(self.first_token_ns / NS_PER_SECOND)
+        self.link.state.pace.took(self.first_token_ns, streamed=self.question.streamed)
 
     def _report(self) -> None:
         """Tell the limits of ours what it used; of a call of which nobody knows, what was reserved stands."""

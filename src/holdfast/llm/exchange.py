@@ -9,7 +9,8 @@ The rules, in this order:
    target's retry budget. Failing over is not charged to the target that failed.
 4. A question that is too long, or whose answer is withheld, goes to the list that is there for it, and to no other.
 5. What lies in the question itself goes back to the caller at once.
-6. Nobody pays for finding out whether a target is back that was dead: one that is well is asked beside it.
+6. A target from which nobody hears any more is not waited for.
+7. Nobody pays for finding out whether a target is back that was dead: one that is well is asked beside it.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ _FULL_SECONDS = 0.1
 """How long, and up to three times as long, a limit of ours is left alone that cannot say when it has room."""
 _HEAD_START = 1.25
 """How long a target on trial is waited for alone, in latencies of the one that is asked beside it."""
+_HEDGED_AFTER = 3.0
+"""Seconds without output after which a target is hedged whose usual time is not known yet."""
 _UNKNOWN_SECONDS = 1.0
 _LEAST_SECONDS = 0.05
 """The same in seconds, where that latency is not known, and at least."""
@@ -246,12 +249,15 @@ class Exchange:
         other = self._next_beside(link, well=True) if trial else None
         if other is not None:
             after = max(_LEAST_SECONDS, _HEAD_START * other.state.latency.last_known or _UNKNOWN_SECONDS)
-        elif self._hedges is None or self.route.options.hedge_after is None:
+        elif (seconds := self._hedged_after(link)) is None:
             return [await self._calls.ask(link, cause, prefix)]
         else:
-            trial, after = False, self.route.options.hedge_after
+            trial, after = False, seconds
 
         def second() -> Coroutine[Any, Any, Outcome] | None:
+            if not trial and link.state.pace.silent(streamed=self.question.streamed):
+                self._calls.give_up(link)
+                return None
             other = self._next_beside(link, well=True) if trial else self._hedge_of(link)
             return None if other is None else self._calls.ask(other, Cause.HEDGE, prefix)
 
@@ -268,6 +274,14 @@ class Exchange:
     def _next_beside(self, link: Link, *, well: bool = False) -> Link | None:
         other = self._next(well=well)
         return None if other is link else other
+
+    def _hedged_after(self, link: Link) -> float | None:
+        """After how many seconds without output another target is asked beside ``link``; None: never."""
+        after = self.route.options.hedge_after
+        if after != "percentile":
+            return after
+        late_ns = link.state.pace.late_ns(streamed=self.question.streamed)
+        return _HEDGED_AFTER if late_ns is None else late_ns / NS_PER_SECOND
 
     def _hedge_of(self, link: Link) -> Link | None:
         """Whom to ask beside ``link``, when that is allowed now."""

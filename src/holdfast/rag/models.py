@@ -182,7 +182,7 @@ def _with_cheap(
 
 
 def _patience(settings: Settings) -> RouteOptions:
-    """A model that is too slow must leave time for another one."""
+    """A model that is too slow must leave time for another one, and does not keep anybody waiting who could have it."""
     defaults, seconds = RouteOptions(), settings.request_timeout
     timers, beginning = defaults.timers, seconds / _BEGINNINGS_IN_TIME
     return RouteOptions(
@@ -194,4 +194,6 @@ def _patience(settings: Settings) -> RouteOptions:
             first_token=min(timers.first_token, beginning),
             total=max(timers.total, seconds),
         ),
+        hedge_after="percentile",
+        continue_streams=True,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from holdfast.core._options import refuse_unknown
 from holdfast.core.breaker_options import MODEL, BreakerOptions
 from holdfast.core.clock import SYSTEM_CLOCK, Clock
-from holdfast.llm.routing.options import EMBEDDING_OPTIONS, Choice, RetryOptions, RouteOptions, StreamTimers
+from holdfast.llm.routing.options import EMBEDDING_OPTIONS, Choice, HedgeAfter, RetryOptions, RouteOptions, StreamTimers
 
 if TYPE_CHECKING:
     import random
@@ -34,7 +34,7 @@ class Keywords(TypedDict, total=False):
     attempt_seconds: float
     timers: StreamTimers
     retry: RetryOptions
-    hedge_after: float | None
+    hedge_after: HedgeAfter
     hedge_percent: float
     continue_streams: bool
     choose: Choice

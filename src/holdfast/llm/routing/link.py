@@ -18,6 +18,7 @@ from holdfast.core.pipeline import Pipeline
 from holdfast.core.rate_limiter import RateLimiter
 from holdfast.core.retry_budget import RetryBudget
 from holdfast.llm.routing.latency import PeakEwma
+from holdfast.llm.routing.pace import Pace
 
 if TYPE_CHECKING:
     import random
@@ -94,6 +95,7 @@ class TargetState:
         self.breaker = CircuitBreaker(target.provider.breaker)
         self.budget = RetryBudget(clock=clock, events=events, name=self.name)
         self.latency = PeakEwma(clock)
+        self.pace = Pace(clock)
         self.in_flight = 0
 
     def classify(self, error: BaseException) -> Fault:

@@ -7,11 +7,12 @@ from typing import Literal, TypeAlias, get_args
 
 from holdfast.core._options import duration, flag, options_by_name, positive, whole
 from holdfast.errors import ConfigError
-from holdfast.llm._checks import Checked, by, instance, one_of, optional
+from holdfast.llm._checks import Checked, by, instance, one_of
 
-__all__ = ["EMBEDDING_OPTIONS", "Choice", "RetryOptions", "RouteOptions", "StreamTimers"]
+__all__ = ["EMBEDDING_OPTIONS", "Choice", "HedgeAfter", "RetryOptions", "RouteOptions", "StreamTimers"]
 
 Choice: TypeAlias = Literal["ordered", "balanced", "cheapest"]
+HedgeAfter: TypeAlias = float | Literal["percentile"] | None
 
 
 @options_by_name
@@ -63,6 +64,15 @@ class RetryOptions(Checked):
             raise ConfigError("max_delay", self.max_delay, f"must be at least initial_delay ({self.initial_delay:g})")
 
 
+def _hedge_after(field_name: str, value: object) -> HedgeAfter:
+    if value is None or value == "percentile":
+        return "percentile" if value else None
+    try:
+        return duration(field_name, value)
+    except ConfigError as refused:
+        raise ConfigError(field_name, value, f'must be seconds or "percentile"; a number {refused.rule}') from None
+
+
 def _percent(field_name: str, value: object) -> float:
     percent = positive(field_name, value)
     if percent > 100:
@@ -83,8 +93,11 @@ class RouteOptions(Checked):
         attempt_seconds: seconds for one call that is not streamed, above 0.
         timers: for one call that is streamed.
         retry: repetitions at one target.
-        hedge_after: seconds after which a call without output is made at a second target as well, above 0; None: never.
-        hedge_percent: the share of questions that may be hedged, in percent, above 0 and at most 100.
+        hedge_after: seconds after which a call without output is made at a second target as well, above 0;
+            ``"percentile"``: half as long again as 95 of 100 of the target's latest answers took to begin (3 s until
+            twenty are known); None: never.
+        hedge_percent: the share of questions that may be hedged, in percent, above 0 and at most 100. A target from
+            which nobody hears any more is left without a hedge: the call ends as one whose time is up.
         continue_streams: whether a stream that breaks after a part of it was given out is continued by another target.
         choose: ``"ordered"`` asks the first target that is well; ``"balanced"`` draws one by weight, and passes over
             one that has twice the load of another; ``"cheapest"`` asks the one with the lowest price, those whose price
@@ -96,7 +109,7 @@ class RouteOptions(Checked):
     attempt_seconds: float = field(default=30.0, metadata=by(duration))
     timers: StreamTimers = field(default_factory=StreamTimers, metadata=by(instance(StreamTimers)))
     retry: RetryOptions = field(default_factory=RetryOptions, metadata=by(instance(RetryOptions)))
-    hedge_after: float | None = field(default=None, metadata=by(optional(duration)))
+    hedge_after: HedgeAfter = field(default=None, metadata=by(_hedge_after))
     hedge_percent: float = field(default=10.0, metadata=by(_percent))
     continue_streams: bool = field(default=False, metadata=by(flag))
     choose: Choice = field(default="ordered", metadata=by(one_of(*get_args(Choice))))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.core.breaker_options import BreakerOptions
+from holdfast.core.breaker_options import MODEL
 from holdfast.errors import ConfigError, NotFoundError
 from holdfast.llm.routing.targets import (
     EMBEDDING_OPTIONS,
@@ -197,7 +197,8 @@ def test_presets_are_those_of_the_operations() -> None:
     """Completions are repeated twice from 1 s up to 30 s, embeddings three times from 0.5 s up to 10 s."""
     assert RouteOptions().retry == RetryOptions(max_retries=2, initial_delay=1, max_delay=30)
     assert EMBEDDING_OPTIONS.retry == RetryOptions(max_retries=3, initial_delay=0.5, max_delay=10)
-    assert provider().breaker == BreakerOptions(failure_threshold=5, recovery_timeout=30)
+    assert provider().breaker == MODEL
+    assert (MODEL.failure_threshold, MODEL.recovery_timeout) == (5, 30)
 
 
 @given(st.lists(st.floats(0.001, 1e6), min_size=5, max_size=5))
