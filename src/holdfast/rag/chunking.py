@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
@@ -20,10 +21,14 @@ if TYPE_CHECKING:
 
     from holdfast.rag.types import Document
 
-__all__ = ["CHUNKER_VERSION", "ChunkOptions", "chunk"]
+__all__ = ["CHUNKER_VERSION", "ChunkOptions", "chunk", "is_intact"]
 
 CHUNKER_VERSION = "1"
 """Part of every document's content hash. Raise it with any change that makes other chunks of the same text."""
+
+_OURS = re.compile(r"chk_[0-9a-f]{24}")
+_MOST_EQUAL = 100
+"""Equal passages of one document that are told apart when a text is compared with its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +101,13 @@ def _ranges(text: str, section: Section, spans: list[Span], options: ChunkOption
     packed = pack(parts, target=options.target_chars, smallest=max(options.min_chars, 1), largest=options.max_chars)
     for first, last in packed:
         yield parts[first].start, parts[last - 1].end
+
+
+def is_intact(chunk: Chunk) -> bool:
+    """Whether a chunk's text is the one that its id was made of. An id that was not made here says nothing: True."""
+    if not _OURS.fullmatch(chunk.id):
+        return True
+    return any(_chunk_id(chunk.document_id, chunk.text, place) == chunk.id for place in range(_MOST_EQUAL))
 
 
 def _chunk_id(document_id: str, text: str, occurrence: int) -> str:

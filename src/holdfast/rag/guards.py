@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from holdfast.core.breaker import CircuitBreaker
-from holdfast.core.breaker_options import CACHE, VECTOR_STORE
+from holdfast.core.breaker_options import CACHE, MODEL, VECTOR_STORE
 from holdfast.core.classify import classify
 from holdfast.core.faults import FaultKind
 from holdfast.core.pipeline import Pipeline
@@ -79,7 +79,7 @@ class Guards:
             else guard(
                 embedder,
                 Retry(max_retries=1, initial_delay=0.05, max_delay=0.2),
-                CircuitBreaker(failure_threshold=5, recovery_timeout=15.0),
+                CircuitBreaker(MODEL, recovery_timeout=15.0),
                 Timeout(seconds=1.0),
             )
         )

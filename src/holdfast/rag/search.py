@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from holdfast.errors import DependencyError
 from holdfast.rag.answering.terms import question_words
 from holdfast.rag.retrieval import RERANK_POOL, Fused, fuse
+from holdfast.rag.store.plausible import PlausibleReads
 from holdfast.rag.types import Hit, Reason
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ __all__ = ["Embedded", "Found", "Searcher"]
 _TOLERANCE = 1e-3
 _CANDIDATES = 50
 """How many chunks each of the two searches hands to the fusion."""
+_KNOWN_SHARE = 0.8
+"""Passages are replaced between a search and the fetch now and then. When so few of them are there the index lags
+behind the documents, and what it did not name may be the best of all: it is asked again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,22 @@ class Found:
     remembered: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Looked:
+    """What one look brought.
+
+    Attributes:
+        lags: whether the store named many passages that it does not hold.
+    """
+
+    embedded: Embedded
+    hits: list[Hit]
+    frequencies: Mapping[str, int]
+    chunk_count: int
+    reasons: list[Reason]
+    lags: bool
+
+
 class Searcher:
     """Runs the searches of one question.
 
@@ -96,6 +116,7 @@ class Searcher:
         by_words: bool = True,
     ) -> None:
         self._store = store
+        self._reads = PlausibleReads(store)
         self._embedder = embedder
         self._guards = guards
         self._clock = clock
@@ -142,12 +163,32 @@ class Searcher:
         if known is not None:
             timings = {**_embedding_time(embedded), "search": self._ms_since(started)}
             return replace(known, timings_ms=timings, remembered=True)
-        waited = 0.0
+        looked = await self._looked(query, embedded, k)
+        if looked.lags:
+            looked = await self._looked(query, looked.embedded, k)
+        reasons = looked.reasons
+        hits, missed = await self._reranking.best(query.question, looked.hits, looked.embedded.vector, k=k)
+        reasons += missed
+        waited = 0.0 if embedded is not None else looked.embedded.ms or 0.0
+        taken = self._ms_since(started) - waited
+        self._narrator.searched(self._store.name, len(hits), taken)
+        found = Found(
+            hits=hits,
+            query_vector=looked.embedded.vector,
+            document_frequency=looked.frequencies,
+            chunk_count=looked.chunk_count,
+            reasons=tuple(reasons),
+            timings_ms={**_embedding_time(looked.embedded), "search": taken},
+        )
+        await self._keep_result(query, found, k, generation)
+        return found
+
+    async def _looked(self, query: Query, embedded: Embedded | None, k: int) -> _Looked:
+        """Both searches, fused, with the passages themselves."""
         by_words = asyncio.create_task(self._by_words(query))
         try:
             if embedded is None:
                 embedded = await self.embedded(query)
-                waited = embedded.ms or 0.0
             reasons = list(embedded.reasons)
             by_vectors = await self._by_vector(query, embedded.vector, reasons)
             lexical, frequencies, chunk_count = await self._settled(by_words, by_vectors, reasons)
@@ -164,25 +205,19 @@ class Searcher:
         ):
             reasons.append(Reason.VECTORS_MISSING)
         fused = fuse(lexical, by_vectors or (), k=max(k, RERANK_POOL))
-        fetched = await self._fetch(fused, query)
-        hits, missed = await self._reranking.best(query.question, fetched, embedded.vector, k=k)
-        reasons += missed
-        taken = self._ms_since(started) - waited
-        self._narrator.searched(self._store.name, len(hits), taken)
-        found = Found(
+        hits = await self._fetch(fused, query)
+        return _Looked(
+            embedded=embedded,
             hits=hits,
-            query_vector=embedded.vector,
-            document_frequency=frequencies,
+            frequencies=frequencies,
             chunk_count=chunk_count,
-            reasons=tuple(reasons),
-            timings_ms={**_embedding_time(embedded), "search": taken},
+            reasons=reasons,
+            lags=len(hits) < _KNOWN_SHARE * len(fused),
         )
-        await self._keep_result(query, found, k, generation)
-        return found
 
     async def _by_words(self, query: Query) -> tuple[Sequence[Scored], dict[str, int], int]:
         guard, store = self._guards.store, self._store
-        lexical = await guard.call(store.lexical, query.question, k=_CANDIDATES, scope=query.scope)
+        lexical = await guard.call(self._reads.lexical, query.question, k=_CANDIDATES, scope=query.scope)
         frequencies, count = await guard.call(
             store.document_frequency, question_words(query.question), collection=query.collection
         )
@@ -194,7 +229,7 @@ class Searcher:
             return None
         try:
             return await self._guards.store.call(
-                self._store.dense, vector, embedder_id=self._embedder.id, k=_CANDIDATES, scope=query.scope
+                self._reads.dense, vector, embedder_id=self._embedder.id, k=_CANDIDATES, scope=query.scope
             )
         except Exception as error:  # noqa: BLE001 - the search by words may still stand
             self._narrator.stage_failed("search", self._store.name, Reason.VECTOR_STORE_UNAVAILABLE, error)
@@ -220,13 +255,9 @@ class Searcher:
     async def _fetch(self, fused: Sequence[Fused], query: Query) -> list[Hit]:
         if not fused:
             return []
-        chunks = await self._guards.store.call(
-            self._store.fetch,
-            [one.chunk_id for one in fused],
-            collection=query.collection,
-            sentence_vectors=True,
+        stored = await self._guards.store.call(
+            self._reads.fetch, [one.chunk_id for one in fused], collection=query.collection
         )
-        stored = {one.chunk.id: one for one in chunks}
         return [
             Hit(stored=stored[one.chunk_id], score=one.score, lexical=one.lexical, cosine=one.cosine)
             for one in fused
