@@ -180,7 +180,7 @@ class _Faulty:
         if name.startswith("_"):
             raise AttributeError(name)
         value = getattr(self._component, name)
-        if not inspect.iscoroutinefunction(value) or self._front.spares(name):
+        if not callable(value) or not inspect.iscoroutinefunction(value) or self._front.spares(name):
             return value
         call = self._front.call
 

@@ -59,30 +59,34 @@ def rules_for(plan: FaultPlan, component: str, *, begun: float = 0.0, embeddings
 
 
 def _rules(fault: Fault, *, model: str | None, begun: float, embeddings: bool) -> Iterator[FaultRule]:
-    """One rule for each thing that the fault may play, at rates that give each of them the same share of the calls.
+    """One rule for each thing that the fault may play, at rates that give each of them its share of the calls.
 
-    The first rule that hits a call is played, and the draws of rules are independent: of m that share the rate r, the
-    one at place i is asked only when those before it did not hit.
+    The first rule that hits a call is played, and the draws of rules are independent: what has the share s of the calls
+    is asked only when those before it, with the shares b together, did not hit, and has to hit s/(1 - b) of these.
     """
-    plays = _plays(fault, embeddings=embeddings)
-    share = fault.rate / len(plays)
-    for place, play in enumerate(plays):
+    before = 0.0
+    for play, part in _plays(fault, embeddings=embeddings):
+        share = fault.rate * part
+        left = 1 - before
         yield FaultRule(
             fault=play.fault,
-            rate=min(1.0, share / (1 - place * share)),
+            rate=min(1.0, share / left) if left > share else 1.0,
             begin=max(0.0, fault.begin - begun),
             end=fault.end - begun,
             endpoint="embeddings" if embeddings else None,
             model=None if embeddings else model,
             parameters=play.parameters,
         )
+        before += share
 
 
-def _plays(fault: Fault, *, embeddings: bool) -> Sequence[_Play]:
+def _plays(fault: Fault, *, embeddings: bool) -> Iterator[tuple[_Play, float]]:
+    """What a fault may play, each with its part of the hits: kinds have equal ones, and so has what is of one kind."""
     if fault.way:
         if fault.way not in FAULTS:
             raise ConfigError("way", fault.way, f"must be a fault of the simulator: {', '.join(FAULTS)}")
-        return (_Play(fault.way),)
+        yield _Play(fault.way), 1.0
+        return
     plays: Mapping[Kind, Sequence[_Play]] = {
         Kind.DOWN: _DOWN,
         Kind.SLOW: (_Play("slow_headers", {"seconds": fault.seconds}),),
@@ -90,6 +94,7 @@ def _plays(fault: Fault, *, embeddings: bool) -> Sequence[_Play]:
         Kind.GARBAGE: _VECTOR_GARBAGE if embeddings else _CHAT_GARBAGE,
         Kind.HANG: _HANG,
     }
-    if fault.kind is Kind.MIXED:
-        return [play for each in plays.values() for play in each]
-    return plays[fault.kind]
+    kinds = list(plays) if fault.kind is Kind.MIXED else [fault.kind]
+    for kind in kinds:
+        for play in plays[kind]:
+            yield play, 1 / (len(kinds) * len(plays[kind]))

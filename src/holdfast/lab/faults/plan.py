@@ -30,7 +30,7 @@ class Kind(StrEnum):
     HANG = "hang"
     """It takes the call and says nothing until the fault ends; then the connection breaks."""
     MIXED = "mixed"
-    """Each call that is hit gets one of the others, drawn for it."""
+    """Each call that is hit gets one of the others, drawn for it, each as likely as the next."""
 
 
 _SLOW_SECONDS = 5.0

@@ -47,8 +47,9 @@ def recovered(
 ) -> Recovered:
     """What the outages did to the buckets.
 
-    An outage that leaves every bucket good until the next one begins took no time to recover from. Otherwise the
-    first bad bucket is looked for, and from there the first of three good ones in a row.
+    The first bad bucket since the outage began is looked for, and from there the first of three good ones in a row:
+    that is the point of recovery. An outage with no bad bucket until three good ones follow its end hurt nobody, and
+    what is bad after that is not its doing.
 
     Args:
         buckets: of the whole run.
@@ -63,19 +64,24 @@ def recovered(
     for place, (begin, end) in enumerate(spans):
         horizon = spans[place + 1][0] if place + 1 < len(spans) else seconds
         last = min(len(marks), place_of(horizon - 1e-9) + 1)
-        back = _good_again(marks, place_of(begin), last)
-        mttr.append(round(float((horizon if back is None else max(begin, back)) - begin), 3))
+        point = _good_again(marks, place_of(begin), place_of(min(end, horizon)), last)
+        back = horizon if point is None else point
+        mttr.append(round(max(0.0, back - begin), 3))
         if end >= seconds:
             continue
-        later = _good_again(marks, place_of(end), last)
-        recovery.append(round(max(0.0, (horizon if later is None else later) - end), 3))
-        unrecovered += later is None
+        recovery.append(round(max(0.0, back - end), 3))
+        unrecovered += point is None
     return Recovered(mttr=tuple(mttr), recovery=tuple(recovery), unrecovered=unrecovered)
 
 
-def _good_again(marks: Sequence[bool], first: int, last: int) -> float | None:
-    """When the first of three good buckets in a row begins after the first bad one; None: there is no such point."""
-    bad = next((place for place in range(first, last) if not marks[place]), None)
+def _good_again(marks: Sequence[bool], first: int, end: int, last: int) -> float | None:
+    """When the first of three good buckets in a row begins after the first bad one; None: there is no such point.
+
+    Args:
+        first, end: the places of the buckets in which the outage begins and ends.
+        last: the place behind the last bucket that is looked at.
+    """
+    bad = next((place for place in range(first, min(last, end + GOOD_IN_A_ROW)) if not marks[place]), None)
     if bad is None:
         return first * BUCKET_SECONDS
     for place in range(bad + 1, last - GOOD_IN_A_ROW + 1):

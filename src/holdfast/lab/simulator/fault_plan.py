@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,10 +28,17 @@ class Played(NamedTuple):
 
 @dataclass(slots=True)
 class Active:
-    """A rule that is switched on, and how often it fitted and was played."""
+    """A rule that is switched on, and how often it fitted and was played.
+
+    Attributes:
+        id: its number among all rules.
+        drawn: what its draws are keyed by: its endpoint, its model, and its number among the rules for these. So rules
+            for another model change nothing for it.
+    """
 
     id: int
     rule: FaultRule
+    drawn: tuple[str | None, str | None, int]
     fitted: int = 0
     played: int = 0
 
@@ -43,8 +51,8 @@ class FaultPlan:
     """The rules that are switched on, in their order.
 
     Args:
-        seed: draws are keyed by it, the rule's number and the call's key: a rule that is added or removed changes
-            nothing for the others.
+        seed: draws are keyed by it, by the rule (see :class:`Active`) and by the call: a rule that is added or removed
+            changes nothing for the others.
         rules: those to begin with.
     """
 
@@ -52,6 +60,7 @@ class FaultPlan:
         self._seed = seed
         self._active: dict[int, Active] = {}
         self._last = 0
+        self._numbers: Counter[tuple[str | None, str | None]] = Counter()
         for rule in rules:
             self.add(rule)
 
@@ -61,7 +70,9 @@ class FaultPlan:
     def add(self, rule: FaultRule) -> Active:
         """Switch a rule on."""
         self._last += 1
-        active = self._active[self._last] = Active(self._last, rule)
+        pair = rule.endpoint, rule.model
+        self._numbers[pair] += 1
+        active = self._active[self._last] = Active(self._last, rule, (*pair, self._numbers[pair]))
         return active
 
     def remove(self, number: int) -> bool:
@@ -106,7 +117,7 @@ class FaultPlan:
             return False
         if rule.group is not None:
             return uniform(self._seed, "group", rule.group, int(seconds // rule.slot)) < rule.rate
-        return uniform(self._seed, "fault", active.id, drawn) < rule.rate
+        return uniform(self._seed, "fault", active.drawn, drawn) < rule.rate
 
 
 def _played(rule: FaultRule) -> Played:

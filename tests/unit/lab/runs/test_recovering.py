@@ -70,3 +70,18 @@ def test_each_outage_is_looked_at_up_to_the_next_one() -> None:
     assert (found.mttr, found.recovery, found.unrecovered) == ((10.0, 20.0), (0.0, 0.0), 0)
     found = of("..xxxxxxxxxx....", (10, 20), (40, 60))
     assert (found.mttr, found.recovery, found.unrecovered) == ((30.0, 20.0), (20.0, 0.0), 1)
+
+
+def test_what_is_bad_long_after_an_outage_is_not_its_doing() -> None:
+    """An outage that was over at 20 s, or that nobody noticed, is not blamed for a bad bucket at 130 s."""
+    later = "." * 22 + "x..."
+    found = of("..xx" + later, (10.0, 20.0))
+    assert (found.mttr, found.recovery, found.unrecovered) == ((10.0,), (0.0,), 0)
+    found = of("...." + later, (10.0, 20.0))
+    assert (found.mttr, found.recovery, found.unrecovered) == ((0.0,), (0.0,), 0)
+
+
+def test_what_an_outage_leaves_behind_is_its_doing() -> None:
+    """A bad bucket within fifteen seconds after its end still belongs to it."""
+    found = of("......x...", (10.0, 20.0))
+    assert (found.mttr, found.recovery) == ((25.0,), (15.0,))
