@@ -10,19 +10,19 @@ CELLS = [(dependency, fault) for dependency in rows.DEPENDENCIES for fault in ro
 
 @pytest.mark.parametrize(("dependency", "fault"), CELLS)
 def test_the_service_stands_an_outage_and_climbs_back(dependency: str, fault: str) -> None:
-    """Users get answers while anything but the store fails, and 30 s after the repair all is as before."""
+    """Users get answers whatever fails, the store included, and 30 s after the repair all is as before."""
     row = rows.play(dependency, fault)
     assert row.asked > 150
     assert row.climbed < 30.0
     assert row.good < 30.0
     if dependency != "the store":
         assert row.errors == 0.0
-    elif fault == "10% errors":
+    else:  # what was asked before is still known, and new questions are looked up in the copy of the documents
         assert row.errors < 0.01
-    else:  # with nothing to look up, what was asked before and what is often asked is still answered
-        assert {"cache", "static"} <= set(row.sources)
-    if dependency == "the cache":
-        assert row.tiers == {"full": 1.0}
+        assert {"cache", "live"} <= set(row.sources)
+        assert row.lowest in {"full", "degraded"}
+    if dependency == "the cache":  # an answer that is late is overtaken by the second model's now and then
+        assert row.tiers["full"] > 0.99
 
 
 def test_five_per_cent_of_failures_everywhere_cost_next_to_no_answer() -> None:

@@ -31,6 +31,8 @@ from holdfast.rag.models import Models, configured_models
 from holdfast.rag.narrator import Narrator
 from holdfast.rag.policies import ALL, Policies
 from holdfast.rag.records.build import build_records
+from holdfast.rag.standby.copy import STANDBY_THREADS
+from holdfast.rag.standby.wiring import build_standby
 from holdfast.rag.store.choose import build_stores
 from holdfast.rag.tiers.configured import model_authors, settled_levels
 
@@ -185,6 +187,17 @@ def build_engine(
         models=models,
         injections=injections,
         reranker=reranker,
+        standby=build_standby(
+            settings,
+            store=store,
+            guards=guards,
+            blocking=blocking,
+            clock=clock,
+            rng=rng,
+            events=events,
+            narrator=narrator,
+            policies=policies,
+        ),
         policies=policies,
     )
 
@@ -200,7 +213,10 @@ def _cache_wrap(
 
 def _threads(settings: Settings) -> ThreadBlocking:
     # An ingest keeps its threads busy for minutes; a question must not wait behind it, nor an API key behind either.
-    return ThreadBlocking(max_workers=settings.max_workers, dedicated={"embed.batch": 2, "records": 2})
+    # And a store that hangs may keep all others.
+    return ThreadBlocking(
+        max_workers=settings.max_workers, dedicated={"embed.batch": 2, "records": 2, STANDBY_THREADS: 2}
+    )
 
 
 def _http() -> Http:

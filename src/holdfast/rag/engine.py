@@ -5,7 +5,8 @@ something to fall back on:
 
     cache down      nothing is noticed
     embedder down   the search goes by words
-    search down     the last good answer to this question, a frequent question, then a polite sentence
+    search down     a young answer to this question, the copy of the documents, the last good answer, a frequent
+                    question, then a polite sentence
     model down      another provider's, a cheaper one, the last good answer, the sentences that answer best
     answerer down   the best passages themselves
 
@@ -22,7 +23,6 @@ from holdfast.core.deadline import deadline_scope
 from holdfast.core.events import correlation_scope
 from holdfast.core.pipeline import Pipeline
 from holdfast.core.timeout import Timeout
-from holdfast.errors import CircuitOpenError, RetriesExhaustedError, StoreError
 from holdfast.rag.admission import Line
 from holdfast.rag.caching.flights import Flights
 from holdfast.rag.health import Health, check_all
@@ -34,10 +34,12 @@ from holdfast.rag.questions import Questions, rounded
 from holdfast.rag.recall import Recall
 from holdfast.rag.reranking import Reranking
 from holdfast.rag.search import Searcher
+from holdfast.rag.standby.bare import searched
 from holdfast.rag.standins import StandIns
+from holdfast.rag.tiers.configured import quoting_author
 from holdfast.rag.tiers.wiring import service_tier
 from holdfast.rag.types import Answer, Reason, SearchResult, Tier
-from holdfast.rag.writer import Author, Writer
+from holdfast.rag.writer import Writer
 
 if TYPE_CHECKING:
     import random
@@ -58,16 +60,18 @@ if TYPE_CHECKING:
     from holdfast.rag.records.records import Records
     from holdfast.rag.reranking import Reranker
     from holdfast.rag.settings import Settings
+    from holdfast.rag.standby.standby import Standby
     from holdfast.rag.store.base import Store
     from holdfast.rag.store.jobs import JobStore
     from holdfast.rag.tiers.levels import Levels
+    from holdfast.rag.writer import Author
 
 __all__ = ["Engine"]
 
 _PER_THREAD = 2
 _WARM_UP_SECONDS = 30.0
 """An embedder that is not there by then is found by the first questions, which do not wait so long."""
-_PER_THREAD_WITH_A_MODEL = 16
+_PER_THREAD_WITH_A_MODEL = 64
 
 
 class Engine:
@@ -87,6 +91,7 @@ class Engine:
         faq: frequent questions with their answers; None where there are none.
         levels: what each tier does.
         reranker: ranks what was found, in place of the ranking by the best sentence.
+        standby: a copy of the documents, opened and closed with the engine; None where there is none.
         policies: which of the engine's policies work.
         injections: the switchboard of faults on purpose, where the parts were built to heed it.
     """
@@ -114,6 +119,7 @@ class Engine:
         conversations: Conversations | None = None,
         injections: Injections | None = None,
         reranker: Reranker | None = None,
+        standby: Standby | None = None,
         policies: Policies = ALL,
     ) -> None:
         self.settings = settings
@@ -123,6 +129,7 @@ class Engine:
         self.ingestor = ingestor
         self.records = records
         self.conversations = conversations
+        self.standby = standby
         self.blocking = blocking
         self.clock = clock
         self.events = events
@@ -145,6 +152,7 @@ class Engine:
             results=caches.results,
             reranking=reranking,
             by_words=policies.words,
+            copy=standby,
         )
         self._recall = Recall(
             cache=caches.answers,
@@ -165,6 +173,7 @@ class Engine:
             guards=guards,
             records=records,
             something_to_say=lambda: remembers or bool(faq),
+            copied=None if standby is None else lambda: standby.ready,
             clock=clock,
             rng=rng,
             narrator=self._narrator,
@@ -175,7 +184,8 @@ class Engine:
             store=store.name,
             recall=self._recall,
             searcher=self._searcher,
-            writer=Writer(authors or [_quoting(answerer, guards)], narrator=self._narrator),
+            standby=standby,
+            writer=Writer(authors or [quoting_author(answerer, guards)], narrator=self._narrator),
             standins=StandIns(
                 quoting=answerer if policies.quotes else None,
                 quoting_guard=guards.answerer,
@@ -223,6 +233,8 @@ class Engine:
         else:
             await self.store.ping()
         await self.records.open()
+        if self.standby is not None:
+            await self.standby.open(at_once=create)
         if self._embedder is not None and not self._embeds_remotely:  # a call to a provider costs money
             within = Pipeline(Timeout(seconds=_WARM_UP_SECONDS), name="warm-up", clock=self.clock)
             try:
@@ -240,6 +252,8 @@ class Engine:
         await self.tiers.close()
         if self.conversations is not None:
             await self.conversations.close()
+        if self.standby is not None:
+            await self.standby.close()
         await self.records.close()
         await self.store.close()
         if self._embedder is not None:
@@ -251,8 +265,9 @@ class Engine:
     def guards(self) -> Mapping[str, Pipeline]:
         """The pipelines on the path of a question, by the dependency's name; those of the models' links included."""
         links = {} if self._models is None else self._models.guards()
-        others = [self.records.guard] if self._reranker_guard is None else [self.records.guard, self._reranker_guard]
-        return {**self._guards.by_name(), **{guard.name: guard for guard in others}, **links}
+        standby = None if self.standby is None else self.standby.guard
+        others = {guard.name: guard for guard in (self.records.guard, self._reranker_guard, standby) if guard}
+        return {**self._guards.by_name(), **others, **links}
 
     @property
     def embedder(self) -> Embedder | None:
@@ -275,8 +290,12 @@ class Engine:
         Raises:
             StoreError, RetriesExhaustedError: it could not be removed.
         """
-        dropped = await self.ingestor.forget(document_id, collection=collection)
-        removed = await self._guards.bulk_store.call(self.store.delete, document_id, collection=collection)
+        try:
+            dropped = await self.ingestor.forget(document_id, collection=collection)
+            removed = await self._guards.bulk_store.call(self.store.delete, document_id, collection=collection)
+        finally:  # it is not wanted; the copy gets it back from a store that could not be told, and still has it
+            if self.standby is not None:
+                await self.standby.forget(document_id, collection=collection)
         await self._recall.forget(document_id)
         return removed or dropped
 
@@ -341,13 +360,7 @@ class Engine:
         started = self.clock.now_ns()
         with correlation_scope(query.request_id), deadline_scope(self._questions.seconds_for(query), clock=self.clock):
             async with self.line.turn(query):
-                try:
-                    found = await self._searcher.search(query, k=self._top_k(query))
-                except (RetriesExhaustedError, CircuitOpenError) as error:
-                    root = error.__cause__
-                    if isinstance(root, StoreError):
-                        raise root from root.__cause__  # what failed matters, not how often it was tried
-                    raise
+                found = await searched(self._searcher, self.standby, query, k=self._top_k(query))
         timings = {**found.timings_ms, "total": (self.clock.now_ns() - started) / 1e6}
         return SearchResult(
             hits=found.hits,
@@ -367,6 +380,7 @@ class Engine:
             links=() if self._models is None else self._models.links(),
             records=self.records,
             memory=None if self.conversations is None else self.conversations.snapshot(),
+            standby=self.standby,
             clock=self.clock,
         )
         if not self._opened:
@@ -387,14 +401,3 @@ class Engine:
 
     def _top_k(self, query: Query) -> int:
         return query.top_k if query.top_k is not None else self.settings.top_k
-
-
-def _quoting(answerer: Answerer, guards: Guards) -> Author:
-    """Who writes where no model does: at every tier at which anything is searched."""
-    return Author(
-        best=Tier.FULL,
-        tiers=frozenset({Tier.FULL, Tier.DEGRADED, Tier.MINIMAL}),
-        answerer=answerer,
-        guard=guards.answerer,
-        failure=Reason.ANSWERER_UNAVAILABLE,
-    )

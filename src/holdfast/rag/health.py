@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from holdfast.rag.conversations.conversations import MemorySnapshot
     from holdfast.rag.guards import Guards
     from holdfast.rag.records.records import Records
+    from holdfast.rag.standby.standby import Standby
     from holdfast.rag.store.base import Store
     from holdfast.rag.types import Tier
 
@@ -68,6 +69,7 @@ async def check_all(
     links: Sequence[LinkSnapshot],
     records: Records,
     memory: MemorySnapshot | None,
+    standby: Standby | None = None,
     clock: Clock,
 ) -> dict[str, Check]:
     """Ask the store and the embedder now, past their breakers; for the rest, look at the breakers.
@@ -76,6 +78,7 @@ async def check_all(
         ask_embedder: False for one that is paid for: its links are looked at like those of every model.
         links: the models.
         memory: what of conversations waits to be kept; None where nothing is remembered.
+        standby: the copy of the documents, which is looked at like the breakers; None where there is none.
     """
     checks = {store.name: await _check_store(store, guards, clock)}
     if ask_embedder:
@@ -84,6 +87,8 @@ async def check_all(
         state = breaker_state(guard)
         checks[guard.name] = Check(status="degraded" if state == "open" else "ok", breaker=state)
     checks[records.name] = await _check_records(records, memory, clock)
+    if standby is not None:
+        checks[standby.guard.name] = _check_standby(standby)
     return checks | {f"model:{link.name}": _check_link(link) for link in links}
 
 
@@ -96,6 +101,19 @@ async def _check_records(records: Records, memory: MemorySnapshot | None, clock:
     except Exception as error:  # noqa: BLE001 - a health check reports, whatever it is
         return Check(status="degraded", detail="; ".join(filter(None, (str(error), waiting))), breaker=state)
     return Check(status="ok", detail=waiting, latency_ms=(clock.now_ns() - started) / 1e6, breaker=state)
+
+
+def _check_standby(standby: Standby) -> Check:
+    copied, state = standby.snapshot(), breaker_state(standby.guard)
+    documents = sum(held.documents for held in copied.held.values())
+    said = [f"a copy of {documents:,} documents"]
+    said.append("not compared yet" if copied.seconds is None else f"as they were {copied.seconds:.0f} s ago")
+    if copied.left_out:
+        said.append(f"{copied.left_out:,} are left out, most likely for want of room (standby_megabytes)")
+    if copied.trouble:
+        said.append(copied.trouble)
+    well = not copied.trouble and state != "open"
+    return Check(status="ok" if well else "degraded", detail="; ".join(said), breaker=state)
 
 
 def _check_link(link: LinkSnapshot) -> Check:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from holdfast.rag.recall import Recall
     from holdfast.rag.search import Embedded, Found, Searcher
     from holdfast.rag.settings import Settings
+    from holdfast.rag.standby.standby import Standby
     from holdfast.rag.standins import StandIns
     from holdfast.rag.tiers.levels import Level
     from holdfast.rag.tiers.service import ServiceTier
@@ -41,6 +42,7 @@ class Inquiry:
     Args:
         store: the store's name.
         recall, searcher, writer: the stages.
+        standby: a copy of the documents, searched where the store cannot be; None where there is none.
         standins: what is said when one of them fails.
         tiers: where the walk begins; learns how the stages went.
     """
@@ -57,12 +59,14 @@ class Inquiry:
         tiers: ServiceTier,
         narrator: Narrator,
         clock: Clock,
+        standby: Standby | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._recall = recall
         self._searcher = searcher
         self._writer = writer
+        self._standby = standby
         self._standins = standins
         self._tiers = tiers
         self._narrator = narrator
@@ -132,15 +136,41 @@ class Inquiry:
             self._narrator.stage_failed("search", self._store, reason, error)
             if not (late and self._hurried(asked.query)):
                 self._tiers.searched(None)
-            return replace(
+            copied = None if late or self._standins.is_young(asked.remembered) else await self._copied(asked)
+            return copied or replace(
                 self._standins.unsearched(asked.query, asked.remembered, (reason,)), timings_ms=asked.timings
             )
         if not found.remembered:  # else it says nothing about who was not asked
             self._tiers.searched(found)
         asked.timings |= found.timings_ms
+        if not found.hits:
+            found = await self._copied(asked, found) or found
         if found.hits or found.chunk_count:
+            if self._standby is not None:
+                self._standby.asked(asked.query.collection)
             return found
         return replace(self._standins.empty(asked.query), timings_ms=asked.timings)
+
+    async def _copied(self, asked: _Walk, found: Found | None = None) -> Found | None:
+        """What the copy of the documents has, where the store failed or ``found`` nothing; None where that is nothing.
+
+        The service's tier hears nothing of it: it goes by the store.
+        """
+        if self._standby is None:
+            return None
+        k = asked.level.passages_for(asked.top_k)
+        if found is None:
+            copied = await self._standby.search(asked.query, k=k)
+            also = None if asked.conversation is None else asked.conversation.also_search
+            if also is not None:
+                other = await self._standby.search(replace(asked.query, question=also), k=k)
+                copied = _in_turn(copied, other, k) if copied is not None and other is not None else copied or other
+        else:
+            copied = await self._standby.instead_of_nothing(asked.query, found, asked.remembered.generation, k=k)
+        if copied is not None:
+            asked.copied = True
+            asked.timings |= copied.timings_ms
+        return copied
 
     async def _searched(self, asked: _Walk, embedded: Embedded | None) -> Found:
         """What was found for the question; and for the words it was asked in, where rules made another one of it."""
@@ -154,12 +184,7 @@ class Inquiry:
         except Exception as error:  # noqa: BLE001 - one of two searches is enough
             self._narrator.stage_failed("search", self._store, Reason.VECTOR_STORE_UNAVAILABLE, error)
             return found
-        # Scores of two searches do not compare: the best of both in turn.
-        in_turn = [hit for pair in zip_longest(found.hits, other.hits) for hit in pair if hit is not None]
-        once: dict[str, Hit] = {}
-        for hit in in_turn:
-            once.setdefault(hit.stored.chunk.id, hit)
-        return replace(found, hits=list(once.values())[:k])
+        return _in_turn(found, other, k)
 
     async def _compose(self, asked: _Walk, found: Found, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
         started = self._clock.now_ns()
@@ -172,6 +197,12 @@ class Inquiry:
             document_frequency=found.document_frequency,
             chunk_count=found.chunk_count,
         )
+        if asked.copied:
+            surer = await self._standins.surer(query, request, asked.remembered, self._reasons(asked, found.reasons))
+            if surer is not None:
+                for piece in self._pieces(replace(surer, timings_ms=asked.timings), streamed=streamed):
+                    yield piece
+                return
         try:
             written = self._writer.write(request, level=level, streamed=streamed, hurried=self._hurried(query))
             async with aclosing(written) as items:
@@ -242,6 +273,7 @@ class _Walk:
         level: where its walk began.
         key: its key in the cache.
         remembered: what is remembered of it.
+        copied: whether the answer rests on the copy of the documents, found by words alone.
         timings: milliseconds by stage.
     """
 
@@ -251,7 +283,18 @@ class _Walk:
     key: str
     top_k: int
     remembered: Remembered = field(default_factory=Remembered)
+    copied: bool = False
     timings: dict[str, float] = field(default_factory=dict)
+
+
+def _in_turn(found: Found, other: Found, k: int) -> Found:
+    """The best of two searches in turn: their scores do not compare."""
+    once: dict[str, Hit] = {}
+    for pair in zip_longest(found.hits, other.hits):
+        for hit in pair:
+            if hit is not None:
+                once.setdefault(hit.stored.chunk.id, hit)
+    return replace(found, hits=list(once.values())[:k])
 
 
 def _worth_keeping(answer: Answer, walk: _Walk) -> bool:

@@ -53,7 +53,7 @@ class Narrator:
 
     def received(self, query: Query) -> None:
         """A question came in."""
-        if self._events.active:
+        if self._events.hears(QuestionReceived):
             self._events.emit(
                 QuestionReceived(
                     time_ns=self._clock.wall_ns(),
@@ -65,7 +65,7 @@ class Narrator:
 
     def cache_lookup(self, dependency: str, *, hit: bool, cache: str = "answer") -> None:
         """A cache was asked."""
-        if self._events.active:
+        if self._events.hears(CacheLookup):
             self._events.emit(
                 CacheLookup(
                     time_ns=self._clock.wall_ns(),
@@ -78,7 +78,7 @@ class Narrator:
 
     def embedded(self, dependency: str, model: str, latency_ms: float) -> None:
         """The question has a vector."""
-        if self._events.active:
+        if self._events.hears(QuestionEmbedded):
             self._events.emit(
                 QuestionEmbedded(
                     time_ns=self._clock.wall_ns(),
@@ -91,7 +91,7 @@ class Narrator:
 
     def searched(self, dependency: str, results: int, latency_ms: float) -> None:
         """The store was searched."""
-        if self._events.active:
+        if self._events.hears(Searched):
             self._events.emit(
                 Searched(
                     time_ns=self._clock.wall_ns(),
@@ -104,7 +104,7 @@ class Narrator:
 
     def generated(self, dependency: str, draft: Draft, latency_ms: float) -> None:
         """An answer was written."""
-        if self._events.active:
+        if self._events.hears(AnswerGenerated):
             self._events.emit(
                 AnswerGenerated(
                     time_ns=self._clock.wall_ns(),
@@ -118,7 +118,7 @@ class Narrator:
 
     def returned(self, answer: Answer, status: str, seconds: float) -> None:
         """A question is finished."""
-        if self._events.active:
+        if self._events.hears(AnswerReturned):
             self._events.emit(
                 AnswerReturned(
                     time_ns=self._clock.wall_ns(),
@@ -135,7 +135,7 @@ class Narrator:
 
     def rejected(self, seconds: float, error: Exception) -> None:
         """A question was refused before anything was spent on it."""
-        if self._events.active:
+        if self._events.hears(AnswerReturned):
             late = isinstance(error, DeadlineExceededError)
             self._events.emit(
                 AnswerReturned(
@@ -153,7 +153,7 @@ class Narrator:
 
     def stage_failed(self, stage: str, dependency: str, reason: Reason, error: Exception) -> None:
         """A stage failed for good; the answer goes on without it."""
-        if self._events.active:
+        if self._events.hears(StageFailed):
             self._events.emit(
                 StageFailed(
                     time_ns=self._clock.wall_ns(),
@@ -167,7 +167,7 @@ class Narrator:
 
     def tier_changed(self, before: Tier, after: Tier, reasons: Sequence[Reason]) -> None:
         """The service moved to another tier."""
-        if self._events.active:
+        if self._events.hears(TierChanged):
             self._events.emit(
                 TierChanged(
                     time_ns=self._clock.wall_ns(),
@@ -180,7 +180,7 @@ class Narrator:
 
     def probed(self, dependency: str, latency_ms: float, error: Exception | None) -> None:
         """A dependency that was ill was asked whether it works again."""
-        if self._events.active:
+        if self._events.hears(DependencyProbed):
             self._events.emit(
                 DependencyProbed(
                     time_ns=self._clock.wall_ns(),
@@ -194,7 +194,7 @@ class Narrator:
 
     def document_ingested(self, dependency: str, document_id: str, chunks: int, latency_ms: float) -> None:
         """A document is stored."""
-        if self._events.active:
+        if self._events.hears(DocumentIngested):
             self._events.emit(
                 DocumentIngested(
                     time_ns=self._clock.wall_ns(),
@@ -208,14 +208,14 @@ class Narrator:
 
     def document_skipped(self, uri: str, reason: str) -> None:
         """A document could not be ingested."""
-        if self._events.active:
+        if self._events.hears(DocumentSkipped):
             self._events.emit(
                 DocumentSkipped(time_ns=self._clock.wall_ns(), correlation_id=correlation_id(), uri=uri, reason=reason)
             )
 
     def job_finished(self, job: Job) -> None:
         """A job is settled."""
-        if self._events.active:
+        if self._events.hears(JobFinished):
             self._events.emit(
                 JobFinished(
                     time_ns=self._clock.wall_ns(),

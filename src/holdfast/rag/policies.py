@@ -5,7 +5,7 @@ The service has all of them on. The lab switches them off one by one on the same
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from holdfast.core._options import flag, options_by_name
@@ -40,12 +40,14 @@ class Policies:
         retries: whether a failed call is made again at the same dependency.
         breakers: whether a dependency that keeps failing is left alone for a while.
         failover: whether another model is asked when the first one fails; without it there is no cheaper one either.
+        hedges: whether another model is asked beside one that takes long.
         probes: whether what is ill is asked in the background if it is well again. Without it the traffic finds out,
             as far as it gets there: a model that no question is led to stays given up.
         words: whether a search by words alone stands in where the one by vectors cannot be made.
         remembered: whether the last good answer to a question stands in for a new one.
         frequent: whether the answer to a frequent question stands in.
         quotes: whether sentences or passages of the documents stand in for a model's answer.
+        standby: whether a copy of the documents is kept, and searched by words where the store cannot be.
         profile: numbers of a profile in place of the engine's own: how often calls are made again and after which time,
             when breakers open and for how long. The waits at the store, the embedder and the cache, which answer in
             milliseconds, keep their proportion to those of the balanced profile. None: the engine's own.
@@ -57,16 +59,19 @@ class Policies:
     retries: bool = True
     breakers: bool = True
     failover: bool = True
+    hedges: bool = True
     probes: bool = True
     words: bool = True
     remembered: bool = True
     frequent: bool = True
     quotes: bool = True
+    standby: bool = True
     profile: Profile | None = None
 
     def __post_init__(self) -> None:
-        for name in ("retries", "breakers", "failover", "probes", "words", "remembered", "frequent", "quotes"):
-            flag(name, getattr(self, name))
+        for each in fields(self):
+            if each.name != "profile":
+                flag(each.name, getattr(self, each.name))
         if self.profile is not None and not isinstance(self.profile, Profile):
             raise ConfigError("profile", self.profile, "must be a Profile of holdfast.core.profiles, or None")
 
@@ -78,7 +83,7 @@ class Policies:
         """The options of a breaker; of one that never opens, where breakers are off."""
         if not self.breakers:
             return BreakerOptions(failure_threshold=_NEVER)
-        if self.profile is None or options.window != "consecutive":
+        if self.profile is None or options.window not in {"consecutive", "combined"}:
             return options
         return replace(
             options,
@@ -129,6 +134,8 @@ class Policies:
         )
 
     def _options(self, options: RouteOptions) -> RouteOptions:
+        if not self.hedges:
+            options = replace(options, hedge_after=None)
         retry = options.retry
         if not self.retries:
             retry = replace(retry, max_retries=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -78,26 +78,21 @@ class Questions:
         steps = self._steps(query, streamed=streamed)
         try:
             while True:
-                with self._scope(query, until_ns, patience):
+                with patience_scope(patience), correlation_scope(query.request_id), self._until(until_ns):
                     item = await anext(steps, None)
                 if item is None:
                     return
                 yield item
         finally:
-            with self._scope(query, until_ns, patience):
+            with patience_scope(patience), correlation_scope(query.request_id), self._until(until_ns):
                 await steps.aclose()
 
     def seconds_for(self, query: Query) -> float:
         """The time that a question has."""
         return query.deadline_seconds if query.deadline_seconds is not None else self._settings.request_timeout
 
-    def _scope(self, query: Query, until_ns: int, patience: Patience) -> ExitStack:
-        scopes = ExitStack()
-        scopes.enter_context(patience_scope(patience))
-        scopes.enter_context(correlation_scope(query.request_id))
-        left = max(0, until_ns - self._clock.now_ns()) / NS_PER_SECOND
-        scopes.enter_context(deadline_scope(left, clock=self._clock))
-        return scopes
+    def _until(self, until_ns: int) -> deadline_scope:
+        return deadline_scope(max(0, until_ns - self._clock.now_ns()) / NS_PER_SECOND, clock=self._clock)
 
     async def _steps(self, query: Query, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
         """The life of a question, told from its beginning to its end."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from holdfast.errors import DependencyError
 from holdfast.rag.answering.terms import question_words
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from holdfast.rag.store.base import Scored, Store
     from holdfast.state.embeddings import EmbeddingCache
 
-__all__ = ["Embedded", "Found", "Searcher"]
+__all__ = ["ByWords", "Copied", "Embedded", "Found", "Searcher"]
+
+ByWords: TypeAlias = "tuple[Sequence[Scored], Mapping[str, int], int]"
+"""The best passages by their words, how many passages hold each word of the question, and how many there are."""
 
 _TOLERANCE = 1e-3
 _CANDIDATES = 50
@@ -75,6 +78,14 @@ class Found:
     remembered: bool = False
 
 
+class Copied(Protocol):
+    """A copy of the documents, searched by words where the store cannot be."""
+
+    async def by_words(self, query: Query, *, k: int) -> ByWords | None:
+        """The ``k`` best passages; None where there is no copy, or it fails. Never raises."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Looked:
     """What one look brought.
@@ -100,6 +111,7 @@ class Searcher:
         results: remembers what was found; None for nothing.
         reranking: ranks what was found.
         by_words: whether a search by words alone stands in where the one by vectors cannot be made.
+        copy: searched by words where the store fails at that alone; None for nothing.
     """
 
     def __init__(
@@ -114,6 +126,7 @@ class Searcher:
         results: SearchCache | None = None,
         reranking: Reranking,
         by_words: bool = True,
+        copy: Copied | None = None,
     ) -> None:
         self._store = store
         self._reads = PlausibleReads(store)
@@ -125,6 +138,7 @@ class Searcher:
         self._results = results
         self._reranking = reranking
         self._words = by_words
+        self._copy = copy
 
     async def embedded(self, query: Query) -> Embedded:
         """The question's vector, from the cache or made; never raises for what is broken."""
@@ -191,7 +205,7 @@ class Searcher:
                 embedded = await self.embedded(query)
             reasons = list(embedded.reasons)
             by_vectors = await self._by_vector(query, embedded.vector, reasons)
-            lexical, frequencies, chunk_count = await self._settled(by_words, by_vectors, reasons)
+            lexical, frequencies, chunk_count = await self._settled(query, by_words, by_vectors, reasons)
         finally:
             by_words.cancel()
         if by_vectors is None and not self._words and self._embedder is not None:
@@ -215,7 +229,7 @@ class Searcher:
             lags=len(hits) < _KNOWN_SHARE * len(fused),
         )
 
-    async def _by_words(self, query: Query) -> tuple[Sequence[Scored], dict[str, int], int]:
+    async def _by_words(self, query: Query) -> ByWords:
         guard, store = self._guards.store, self._store
         lexical = await guard.call(self._reads.lexical, query.question, k=_CANDIDATES, scope=query.scope)
         frequencies, count = await guard.call(
@@ -238,10 +252,12 @@ class Searcher:
 
     async def _settled(
         self,
-        by_words: asyncio.Task[tuple[Sequence[Scored], dict[str, int], int]],
+        query: Query,
+        by_words: asyncio.Task[ByWords],
         by_vectors: Sequence[Scored] | None,
         reasons: list[Reason],
-    ) -> tuple[Sequence[Scored], dict[str, int], int]:
+    ) -> ByWords:
+        """What the words found; where the store could not say, what they find in the copy, or nothing."""
         try:
             return await by_words
         except Exception as error:
@@ -250,7 +266,8 @@ class Searcher:
             self._narrator.stage_failed("search", self._store.name, Reason.VECTOR_STORE_UNAVAILABLE, error)
             if Reason.VECTOR_STORE_UNAVAILABLE not in reasons:
                 reasons.append(Reason.VECTOR_STORE_UNAVAILABLE)
-            return [], {}, len(by_vectors)
+            copied = None if self._copy is None else await self._copy.by_words(query, k=_CANDIDATES)
+            return copied or ([], {}, len(by_vectors))
 
     async def _fetch(self, fused: Sequence[Fused], query: Query) -> list[Hit]:
         if not fused:

@@ -308,6 +308,15 @@ class Settings(BaseSettings):
         description="The key for Voyage's API, used where a model of Voyage is configured.",
         json_schema_extra=_KEY_RULE,
     )
+    standby_megabytes: _Int = Field(
+        default=100,
+        ge=0,
+        le=100_000,
+        description=(
+            "Megabytes of documents' text that a copy in `data_dir` may hold, which is searched by words while the "
+            "store fails, see [the standby](../explanation/standby.md); 0: there is none."
+        ),
+    )
     store: Literal["sqlite", "lancedb", "mongodb"] | None = Field(
         default=None,
         description=(

@@ -84,6 +84,16 @@ class StandIns:
             return self._remembered(remembered, reasons)
         return self._frequent(query, reasons) or self.offline(reasons)
 
+    async def surer(
+        self, query: Query, request: AnswerRequest, remembered: Remembered, reasons: Sequence[Reason]
+    ) -> Answer | None:
+        """The last good answer or a frequent question, where what was found is too little to answer from; else None."""
+        known = self._remembered(remembered, reasons) if self._stands_in(remembered) else self._frequent(query, reasons)
+        if known is None or self._quoting is None:
+            return None
+        draft = await self._quote(self._quoting, request)
+        return None if draft is not None and draft.answered else known
+
     def empty(self, query: Query) -> Answer:
         """The answer where nothing was ever ingested."""
         reasons = (Reason.STORE_EMPTY,)
@@ -107,6 +117,10 @@ class StandIns:
             degraded=True,
             reasons=tuple(dict.fromkeys((*reasons, Reason.SERVICE_UNAVAILABLE))),
         )
+
+    def is_young(self, remembered: Remembered) -> bool:
+        """Whether an earlier answer stands in that is as good as a new one, but for what may have changed since."""
+        return self._stands_in(remembered) and remembered.young
 
     def _stands_in(self, remembered: Remembered) -> bool:
         return self._remembers and remembered.answer is not None

@@ -155,3 +155,70 @@ async def test_broken_caches_are_told_and_no_failure(make_engine: MakeEngine) ->
     assert (found.reasons, bool(found.hits)) == ((), True)
     codes = [event.reason_code for event in parts.recorder.of(StageFailed)]
     assert codes == [Reason.CACHE_UNAVAILABLE] * 4
+
+
+class Words:
+    """A copy of the documents that gives what the store of the test gives, and counts how often it is asked."""
+
+    def __init__(self, parts: Parts, *, works: bool = True) -> None:
+        self.lexical, self.works, self.calls = parts.store.lexical, works, 0
+
+    async def by_words(self, query: Query, *, k: int) -> Any:
+        self.calls += 1
+        if not self.works:
+            return None
+        lexical = await self.lexical(query.question, k=k, scope=query.scope)
+        return lexical, {"delivery": 3}, 40
+
+
+def wordless(parts: Parts) -> None:
+    """The store finds nothing by words any more."""
+
+    async def lexical(*_: Any, **__: Any) -> Any:
+        raise ConnectionError("down")
+
+    parts.store.lexical = lexical
+
+
+@pytest.mark.parametrize("works", [True, False])
+async def test_the_copy_stands_in_for_the_words_alone(make_engine: MakeEngine, works: bool) -> None:
+    """Where the store fails at words only, the copy's are fused with its vectors; without one vectors stand alone."""
+    parts, searcher = await ready(make_engine)
+    whole = await searcher.search(QUERY, k=3)
+    searcher._copy = copy = Words(parts, works=works)
+    wordless(parts)
+    found = await searcher.search(QUERY, k=3)
+    assert copy.calls == 1
+    assert found.reasons == (Reason.VECTOR_STORE_UNAVAILABLE,)
+    if works:
+        assert [hit.stored.chunk.id for hit in found.hits] == [hit.stored.chunk.id for hit in whole.hits]
+        assert (found.document_frequency, found.chunk_count) == ({"delivery": 3}, 40)
+    else:
+        assert all(hit.lexical is None for hit in found.hits)
+
+
+async def test_the_copy_is_not_asked_while_the_words_are_found(make_engine: MakeEngine) -> None:
+    """The store is the truth as long as it says anything."""
+    parts, searcher = await ready(make_engine)
+    searcher._copy = copy = Words(parts)
+    await searcher.search(QUERY, k=3)
+    assert copy.calls == 0
+
+
+@pytest.mark.parametrize("looks", [1, 2])
+async def test_an_index_that_names_what_is_not_there_is_asked_again(make_engine: MakeEngine, looks: int) -> None:
+    """When most passages that a search named are gone it is made once more, and then what is there is what there is."""
+    parts, searcher = await ready(make_engine)
+    whole = await searcher.search(QUERY, k=3)
+    usual, fetched = parts.store.fetch, list[int]()
+
+    async def fetch(ids: Any, **how: Any) -> Any:
+        fetched.append(len(ids))
+        return [] if len(fetched) <= 2 * looks else await usual(ids, **how)
+
+    parts.store.fetch = fetch
+    found = await searcher.search(QUERY, k=3)
+    assert len(fetched) == (3 if looks == 1 else 4)
+    assert [hit.stored.chunk.id for hit in found.hits] == (
+        [hit.stored.chunk.id for hit in whole.hits] if looks == 1 else []
+    )

@@ -84,6 +84,8 @@ async def _fill(clock: VirtualClock, folder: Path, documents: Path, dimension: i
     )
     await engine.open()
     report = await engine.ingestor.ingest_paths([documents])
+    if engine.standby is not None:
+        await engine.standby.catch_up()
     await engine.close()
     if not report.added:
         why = "".join(f"; {problem.uri}: {problem.reason}" for problem in report.skipped[:3])

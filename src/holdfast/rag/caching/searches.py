@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.rag.search import Found
-from holdfast.rag.types import Hit, Reason
-from holdfast.state.dataclass_codec import DataclassCodec
+from holdfast.rag.caching.found import FoundCodec
 from holdfast.state.typed import TypedCache, key_of
 
 if TYPE_CHECKING:
     from holdfast.rag.query import Query
+    from holdfast.rag.search import Found
     from holdfast.state.base import CacheBackend
 
 __all__ = ["SearchCache"]
@@ -27,8 +26,7 @@ class SearchCache:
     """
 
     def __init__(self, backend: CacheBackend, *, ttl: float = 3_600.0) -> None:
-        codec: DataclassCodec[Found] = DataclassCodec(Found, names={"Hit": Hit, "Reason": Reason})
-        self._cache = TypedCache(backend, codec, kind="search", ttl=ttl)
+        self._cache: TypedCache[Found] = TypedCache(backend, FoundCodec(), kind="search", ttl=ttl)
 
     @property
     def name(self) -> str:

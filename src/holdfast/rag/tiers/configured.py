@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     import random
 
     from holdfast.core.ports import Blocking
+    from holdfast.rag.answering.base import Answerer
     from holdfast.rag.guards import Guards
     from holdfast.rag.models import Models
     from holdfast.rag.settings import Settings
 
-__all__ = ["model_authors", "settled_levels"]
+__all__ = ["model_authors", "quoting_author", "settled_levels"]
 
 
 def settled_levels(settings: Settings) -> Levels:
@@ -29,6 +30,17 @@ def settled_levels(settings: Settings) -> Levels:
     )
     by_tier[Tier.MINIMAL] = replace(by_tier[Tier.MINIMAL], passages=settings.degraded_top_k)
     return Levels(list(by_tier.values()))
+
+
+def quoting_author(answerer: Answerer, guards: Guards) -> Author:
+    """Who writes where no model does: at every tier at which anything is searched."""
+    return Author(
+        best=Tier.FULL,
+        tiers=frozenset({Tier.FULL, Tier.DEGRADED, Tier.MINIMAL}),
+        answerer=answerer,
+        guard=guards.answerer,
+        failure=Reason.ANSWERER_UNAVAILABLE,
+    )
 
 
 def model_authors(

@@ -163,9 +163,11 @@ class TierController:
             if vital.need is not None:
                 missing.add(vital.need)
                 reasons.append(vital.reason)
-        if Need.STORE in missing and not self._vitals.anything:
-            missing.add(Need.ANYTHING)
-            reasons.append(Reason.SERVICE_UNAVAILABLE)
+        if Need.STORE in missing and not self._vitals.copied:
+            missing.add(Need.DOCUMENTS)
+            if not self._vitals.anything:
+                missing.add(Need.ANYTHING)
+                reasons.append(Reason.SERVICE_UNAVAILABLE)
         return self.levels.best(missing), tuple(dict.fromkeys(reasons))
 
     def _fall(self, to: Tier, now: int) -> None:

@@ -19,6 +19,8 @@ class Need(StrEnum):
     """What a tier can need. The cache is nobody's need: nothing is noticed when it is gone."""
 
     STORE = "store"
+    DOCUMENTS = "documents"
+    """The store, or a copy of its documents."""
     EMBEDDER = "embedder"
     MODEL = "model"
     ANY_MODEL = "any_model"
@@ -64,13 +66,13 @@ class Level:
 LEVELS: tuple[Level, ...] = (
     Level(
         tier=Tier.FULL,
-        needs=frozenset({Need.STORE, Need.EMBEDDER, Need.MODEL, Need.ANY_MODEL}),
+        needs=frozenset({Need.STORE, Need.DOCUMENTS, Need.EMBEDDER, Need.MODEL, Need.ANY_MODEL}),
         generates=True,
         keeps=True,
     ),
     Level(
         tier=Tier.DEGRADED,
-        needs=frozenset({Need.STORE, Need.ANY_MODEL}),
+        needs=frozenset({Need.DOCUMENTS, Need.ANY_MODEL}),
         generates=True,
         passages=3,
         answer_tokens=200,

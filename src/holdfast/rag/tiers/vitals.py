@@ -103,11 +103,15 @@ class Vitals:
         vitals: each once.
         anything: whether there is something to say without any of them: remembered answers, a list of frequent
             questions.
+        copied: whether the documents can be searched without the store; None: never.
     """
 
-    def __init__(self, vitals: Sequence[Vital], *, anything: Callable[[], bool]) -> None:
+    def __init__(
+        self, vitals: Sequence[Vital], *, anything: Callable[[], bool], copied: Callable[[], bool] | None = None
+    ) -> None:
         self.all = tuple(vitals)
         self._anything = anything
+        self._copied = copied
 
     def note(self, need: Need, *, ok: bool) -> None:
         """What became of a call to what the tiers call ``need``; nothing, where the service has no such part."""
@@ -124,6 +128,11 @@ class Vitals:
     def anything(self) -> bool:
         """Whether there is something to say without any of them."""
         return self._anything()
+
+    @property
+    def copied(self) -> bool:
+        """Whether the documents can be searched without the store."""
+        return self._copied is not None and self._copied()
 
 
 def breaker_of(guard: Pipeline) -> CircuitBreaker | None:

@@ -39,6 +39,7 @@ def service_tier(
     guards: Guards,
     records: Records,
     something_to_say: Callable[[], bool],
+    copied: Callable[[], bool] | None = None,
     clock: Clock,
     rng: random.Random,
     narrator: Narrator,
@@ -48,14 +49,15 @@ def service_tier(
     """The tiers of an engine with these parts.
 
     Args:
-        something_to_say: whether there is anything to answer from when the store is down.
+        something_to_say: whether there is anything to say when no document can be searched.
+        copied: whether the documents can be searched without the store; None: never.
     """
     vitals = [_store(store, guards)]
     if embedder is not None:
         vitals += _embedding(embedder, models, guards)
     vitals += _writing(answerer, models, guards)
     vitals.append(_records(records))
-    every = Vitals(vitals, anything=something_to_say)
+    every = Vitals(vitals, anything=something_to_say, copied=copied)
     controller = TierController(every, clock=clock, narrator=narrator, levels=levels, options=options)
     prober = Prober(every, controller, clock=clock, rng=rng, narrator=narrator)
     return ServiceTier(every, controller, prober)

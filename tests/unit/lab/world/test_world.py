@@ -17,6 +17,7 @@ from holdfast.lab.world.library import scratch_folder
 from holdfast.lab.world.options import WorldOptions
 from holdfast.lab.world.questions import Question, Questions, sample_questions
 from holdfast.lab.world.world import World, run_world
+from holdfast.rag.policies import Policies
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,21 +92,29 @@ def test_each_dependency_can_fail() -> None:
 
 
 def test_a_store_that_is_down_leaves_little() -> None:
-    """Without the store, and with nothing remembered, there is no live answer; the world records it as it is."""
-    asked = ask(Fault(component="store", kind=Kind.DOWN))[0]
+    """Without the store, its copy and anything remembered there is no live answer; the world records it as it is."""
+    asked = ask(Fault(component="store", kind=Kind.DOWN), policies=Policies(standby=False))[0]
     assert asked.source not in {"live", "other_provider", "cache"}
     assert asked.reasons or asked.error
 
 
+def test_a_store_that_is_down_leaves_the_copy() -> None:
+    """A world begins with a copy of the documents that is as the store is: a new question is answered from it."""
+    asked = ask(Fault(component="store", kind=Kind.DOWN))[0]
+    assert (asked.tier, asked.source, asked.useful) == ("degraded", "live", True)
+    assert asked.reasons == ("vector_store_unavailable",)
+
+
 def test_the_faq_stands_in() -> None:
-    """A common question has an answer even without the store, unless the world has no FAQ."""
+    """A common question has an answer even without the store and its copy, unless the world has no FAQ."""
 
     async def main(world: World) -> str:
         return (await world.ask("How do I return an item?")).source
 
     faults = FaultPlan([Fault(component="store", kind=Kind.DOWN)])
-    assert run_world(main, WorldOptions(faults=faults)).value == "faq"
-    assert run_world(main, WorldOptions(faults=faults, faq=False)).value == "static"
+    alone = Policies(standby=False)
+    assert run_world(main, WorldOptions(faults=faults, policies=alone)).value == "faq"
+    assert run_world(main, WorldOptions(faults=faults, policies=alone, faq=False)).value == "static"
 
 
 def test_a_defect_is_an_outcome_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

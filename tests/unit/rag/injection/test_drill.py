@@ -120,13 +120,14 @@ async def test_a_model_that_is_down_is_replaced_by_quotes(tmp_path: Path) -> Non
     assert Reason.LLM_UNAVAILABLE in played.reasons("broken")
 
 
-async def test_a_store_that_is_down_leaves_what_is_remembered(tmp_path: Path) -> None:
-    """What was asked before comes from memory; what was not gets a polite sentence."""
-    played = await play(tmp_path, scenarios()["store-down"], model=MODEL)
+@pytest.mark.parametrize(("megabytes", "instead"), [(100, Source.LIVE), (0, Source.STATIC)])
+async def test_a_store_that_is_down_leaves_what_is_remembered(tmp_path: Path, megabytes: int, instead: Source) -> None:
+    """What was asked before comes from memory; what was not is looked up in the copy, or gets a polite sentence."""
+    played = await play(tmp_path, scenarios()["store-down"], model=MODEL, standby_megabytes=megabytes)
     sources = [(each.again, each.answer.source) for each in played.asked("broken") if each.answer is not None]
     assert [again for again, _ in sources] == [True, True, True, False, False, False]
     assert {source for again, source in sources if again} == {Source.CACHE}
-    assert {source for again, source in sources if not again} == {Source.STATIC}
+    assert {source for again, source in sources if not again} == {instead}
 
 
 async def test_an_embedder_that_is_down_leaves_the_words(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from itertools import pairwise
 
 import pytest
 
@@ -54,6 +56,26 @@ async def test_it_is_done_after_every_pause_and_when_asked_for() -> None:
     clock.advance(60.0)
     await _settle()
     assert work.calls == 4
+
+
+async def test_the_pauses_of_several_processes_drift_apart() -> None:
+    """With a source of chance each pause is up to a fifth shorter, drawn anew."""
+    clock = FakeClock(auto=False)
+    times = [0.0]
+
+    async def work() -> None:
+        times.append(clock.now_ns() / 1e9)
+
+    repeating = Repeating(work, every=15.0, clock=clock, what="Work", rng=random.Random(7))
+    repeating.start()
+    for _ in range(600):
+        await _settle()
+        clock.advance(0.1)
+    await repeating.stop()
+    pauses = [after - before for before, after in pairwise(times)]
+    assert len(pauses) >= 4
+    assert all(11.9 <= pause <= 15.2 for pause in pauses)
+    assert len({round(pause, 1) for pause in pauses}) > 1
 
 
 @pytest.mark.parametrize("error", [StoreUnavailableError("The store is away."), RejectedError("Too busy.")])

@@ -54,12 +54,15 @@ class Dependency:
 class Bench:
     """A service tier over four dependencies, on a clock that only tests move."""
 
-    def __init__(self, *, anything: bool = True, options: ControllerOptions | None = None) -> None:
+    def __init__(
+        self, *, anything: bool = True, copied: bool = False, options: ControllerOptions | None = None
+    ) -> None:
         self.clock = FakeClock(auto=False)
         events = Events()
         self.recorder = EventRecorder(events)
         self.dependencies = {need: Dependency(need, self.clock, events) for need in REASONS}
-        self.vitals = Vitals([each.vital for each in self.dependencies.values()], anything=lambda: anything)
+        vitals = [each.vital for each in self.dependencies.values()]
+        self.vitals = Vitals(vitals, anything=lambda: anything, copied=lambda: copied)
         narrator = Narrator(events, self.clock)
         self.controller = TierController(self.vitals, clock=self.clock, narrator=narrator, options=options)
         self.prober = Prober(self.vitals, self.controller, clock=self.clock, rng=random.Random(7), narrator=narrator)

@@ -30,6 +30,24 @@ async def test_without_anything_to_say_the_service_is_offline() -> None:
     assert Reason.SERVICE_UNAVAILABLE in bench.controller.reasons
 
 
+@pytest.mark.parametrize(
+    ("ill", "tier"),
+    [
+        ((Need.STORE,), Tier.DEGRADED),
+        ((Need.STORE, Need.EMBEDDER), Tier.DEGRADED),
+        ((Need.STORE, Need.MODEL, Need.ANY_MODEL), Tier.MINIMAL),
+    ],
+)
+async def test_with_a_copy_of_the_documents_models_go_on_writing(ill: tuple[Need, ...], tier: Tier) -> None:
+    """With the store down and its copy there the service is degraded, whatever else there is to say; never offline."""
+    bench = Bench(anything=False, copied=True)
+    for need in ill:
+        await bench[need].fail()
+    assert bench.controller.evaluate() is tier
+    assert Reason.VECTOR_STORE_UNAVAILABLE in bench.controller.reasons
+    assert Reason.SERVICE_UNAVAILABLE not in bench.controller.reasons
+
+
 async def test_it_climbs_one_tier_at_a_time() -> None:
     """Each step up takes ``climb_after`` of health, so that from minimal to full are two of them."""
     bench = Bench()

@@ -19,9 +19,11 @@ from holdfast.rag.types import Tier
         ({Need.MODEL}, Tier.DEGRADED),
         ({Need.MODEL, Need.EMBEDDER}, Tier.DEGRADED),
         ({Need.MODEL, Need.ANY_MODEL}, Tier.MINIMAL),
-        ({Need.STORE}, Tier.MINIMAL),
+        ({Need.STORE}, Tier.DEGRADED),
+        ({Need.STORE, Need.EMBEDDER}, Tier.DEGRADED),
+        ({Need.STORE, Need.DOCUMENTS}, Tier.MINIMAL),
         ({Need.STORE, Need.EMBEDDER, Need.MODEL, Need.ANY_MODEL}, Tier.MINIMAL),
-        ({Need.STORE, Need.ANYTHING}, Tier.OFFLINE),
+        ({Need.STORE, Need.DOCUMENTS, Need.ANYTHING}, Tier.OFFLINE),
     ],
 )
 def test_what_is_missing_decides_the_tier(missing: set[Need], tier: Tier) -> None:
