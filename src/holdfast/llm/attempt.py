@@ -11,7 +11,8 @@ The deadline of whoever reads bounds every wait, too.
 from __future__ import annotations
 
 from asyncio import CancelledError, current_task
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from holdfast.llm.wire.base import Quirks, Reply
 from holdfast.llm.wire.limits import rate_limits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from typing import TypeVar
 
     from holdfast.core.clock import Clock
@@ -49,6 +50,17 @@ _LAST_WORDS_NS = 250_000_000
 _REASON_NS = 2_000_000_000
 """How long the body of an error is waited for: its status and its header are known, and say the most."""
 _KEEP_ALIVES = (b":", b"event: ping", b"event:ping")
+
+
+@asynccontextmanager
+async def _read(response: HttpResponse) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The body of a response, closed at the end of the block; else the garbage collector would, whenever it comes."""
+    body = response.body()
+    try:
+        yield body
+    finally:
+        if isinstance(body, AsyncGenerator):
+            await body.aclose()
 
 
 def quirks_of(link: Link, *, continued: bool = False) -> Quirks:
@@ -125,10 +137,13 @@ class Attempt:
                 self.status, self.headers = response.status, response.headers
                 self.link.note(rate_limits(response.headers))
                 if streamed and 200 <= response.status < 300:
-                    async for chunks in self._chunks(response, begun):
-                        yield chunks
+                    async with _read(response) as body, aclosing(self._chunks(body, begun)) as answer:
+                        async for chunks in answer:
+                            yield chunks
                 else:
-                    self.reply = self._read(response, await self._whole(response, begun))
+                    async with _read(response) as body:
+                        content = await self._whole(body, begun)
+                    self.reply = self._read(response, content)
                     self._arrived(begun)
                     self._report()
                     yield self.reply
@@ -179,16 +194,15 @@ class Attempt:
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    async def _whole(self, response: HttpResponse, begun: int) -> bytes:
+    async def _whole(self, body: AsyncIterator[bytes], begun: int) -> bytes:
         """The body. Of an error, what comes of it soon."""
-        good = 200 <= response.status < 300
+        good = 200 <= self.status < 300
         due, late = begun + to_ns(self.seconds), self._late("whole answer", self.seconds)
         most = _LARGEST_ANSWER
         if not good:
             due, most = self.clock.now_ns() + _REASON_NS, _LARGEST_REFUSAL
         pieces: list[bytes] = []
         size = 0
-        body = response.body()
         try:
             while size <= most and (piece := await self._until(due, anext(body, None), late)) is not None:
                 size += len(piece)
@@ -206,13 +220,12 @@ class Attempt:
         self.question.check(reply, quirks)
         return reply
 
-    async def _chunks(self, response: HttpResponse, begun: int) -> AsyncGenerator[Sequence[Chunk], None]:
+    async def _chunks(self, body: AsyncIterator[bytes], begun: int) -> AsyncGenerator[Sequence[Chunk], None]:
         """The chunks as they come, the first ones held back until one of them is real."""
         limits, now_ns = self.timers, self.clock.now_ns
         reader = self.reader = self.question.wire(self.link.target).reader(
             quirks_of(self.link, continued=self.maybe_whole)
         )
-        body = response.body()
         held: list[Chunk] = []
         opened = ended = False
         size = 0

@@ -127,7 +127,7 @@ def build_engine(
         policies=policies,
     )
     narrator = Narrator(events, clock)
-    levels = settled_levels(settings)
+    levels = settled_levels(settings, quotes=policies.quotes)
     caches = build_caches(
         settings,
         embedder=embedder,

@@ -314,8 +314,8 @@ class Searcher:
         return found
 
     async def _keep_result(self, query: Query, found: Found, k: int, generation: int | None) -> None:
-        if self._results is None or generation is None:
-            return
+        if self._results is None or generation is None or not found.hits:
+            return  # nothing is quickly found again, and it may be there the next time
         try:
             await self._results.put(query, found, k=k, generation=generation, embedder_id=self._space)
         except Exception as error:  # noqa: BLE001 - writing the cache is best effort

@@ -455,7 +455,7 @@ async def test_questions_that_wait_for_a_model_do_not_wait_for_each_other(tmp_pa
     """More questions may wait for a model than the machine has threads for; beyond that a line forms, as ever."""
     provider = Provider(pieces=["Within 30 days", None])
     async with desk(tmp_path, provider, max_workers=1) as service:
-        streams = [service.engine.stream(Query(question=QUESTION, top_k=2 + number)) for number in range(16)]
+        streams = [service.engine.stream(Query(question=f"{QUESTION} ({number})")) for number in range(64)]
         for stream in streams:
             assert await anext(stream) == "Within 30 days"
         late = asyncio.create_task(service.engine.ask(Query(question=QUESTION, top_k=30)))
@@ -466,7 +466,7 @@ async def test_questions_that_wait_for_a_model_do_not_wait_for_each_other(tmp_pa
             await late
         for stream in streams:
             await stream.aclose()
-    assert provider.cancelled == 16
+    assert provider.cancelled == 64
 
 
 async def test_between_two_pieces_the_context_is_the_callers(tmp_path: Path) -> None:

@@ -222,3 +222,18 @@ async def test_an_index_that_names_what_is_not_there_is_asked_again(make_engine:
     assert [hit.stored.chunk.id for hit in found.hits] == (
         [hit.stored.chunk.id for hit in whole.hits] if looks == 1 else []
     )
+
+
+async def test_nothing_found_is_not_kept(make_engine: MakeEngine) -> None:
+    """A store that found nothing by mistake is asked again by the next who asks the same."""
+    parts, searcher = await ready(make_engine, backend=MemoryCache())
+    usual = parts.store.lexical, parts.store.dense
+
+    async def nothing(*_: Any, **__: Any) -> Any:
+        return []
+
+    parts.store.lexical = parts.store.dense = nothing
+    assert not (await searcher.search(QUERY, k=3, generation=1)).hits
+    parts.store.lexical, parts.store.dense = usual
+    found = await searcher.search(QUERY, k=3, generation=1)
+    assert (found.remembered, bool(found.hits)) == (False, True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextvars import Context, copy_context
-from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from holdfast.core._options import options_by_name, whole
@@ -66,6 +65,7 @@ class ModelledBlocking:
             kind: _Threads(clock, whole(f"dedicated[{kind}]", workers, least=1), max_waiting)
             for kind, workers in (dedicated or {}).items()
         }
+        self._kinds: dict[str, tuple[Latency, _Threads]] = {}
         self._closed = False
 
     async def run(self, kind: str, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
@@ -76,11 +76,15 @@ class ModelledBlocking:
         """
         if self._closed:
             raise RejectedError(f"{kind}: the pool of threads is closed; the service is shutting down.")
-        latency = self._latencies.get(kind) or self._latencies.get(kind.partition(".")[0]) or self._otherwise
+        known = self._kinds.get(kind)
+        if known is None:
+            latency = self._latencies.get(kind) or self._latencies.get(kind.partition(".")[0]) or self._otherwise
+            known = self._kinds[kind] = latency, self._dedicated.get(kind) or self._shared
+        latency, threads = known
         takes_ns = latency.draw_ns(self._draws, kind, *self._draws.next_attempt(kind)) if latency.median else 0
         self.calls[kind] = self.calls.get(kind, 0) + 1
-        work = _Work(kind, partial(fn, *args, **kwargs), takes_ns)
-        (self._dedicated.get(kind) or self._shared).submit(work)
+        work = _Work(kind, fn, args, kwargs, takes_ns)
+        threads.submit(work)
         result: T = await work.done
         return result
 
@@ -94,11 +98,15 @@ class ModelledBlocking:
 class _Work:
     """One call: what to do, how long it takes, and who waits for it."""
 
-    __slots__ = ("context", "done", "fn", "kind", "takes_ns")
+    __slots__ = ("args", "context", "done", "fn", "kind", "kwargs", "takes_ns")
 
-    def __init__(self, kind: str, fn: Callable[[], Any], takes_ns: int) -> None:
+    def __init__(
+        self, kind: str, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], takes_ns: int
+    ) -> None:
         self.kind = kind
         self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
         self.takes_ns = takes_ns
         self.context: Context = copy_context()
         self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -142,16 +150,16 @@ class _Threads:
         """The time has passed: do it. What it sleeps itself passes for this thread alone."""
         result: object = None
         error: BaseException | None = None
-        with self._clock.aside() as slept:
-            try:
-                result = work.fn()
-            except StopIteration as stopped:  # a future cannot carry it, and would never be done
-                error = RuntimeError(f"{work.kind}: the function raised StopIteration")
-                error.__cause__ = stopped
-            except BaseException as raised:  # noqa: BLE001 - it is raised to the caller
-                error = raised
-        if slept():
-            self._later(slept(), self._end, work, result, error)
+        begun = self._clock.now_ns()
+        try:
+            result = work.fn(*work.args, **work.kwargs)
+        except StopIteration as stopped:  # a future cannot carry it, and would never be done
+            error = RuntimeError(f"{work.kind}: the function raised StopIteration")
+            error.__cause__ = stopped
+        except BaseException as raised:  # noqa: BLE001 - it is raised to the caller
+            error = raised
+        if slept := self._clock.back_to(begun):
+            self._later(slept, self._end, work, result, error)
         else:
             self._end(work, result, error)
 

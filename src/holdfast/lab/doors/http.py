@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from holdfast.lab.latency import AT_ONCE, Latency
 from holdfast.lab.simulator.http import SimulatorHttp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from holdfast.core.ports import HttpRequest, HttpResponse
     from holdfast.lab.draws import Draws
+    from holdfast.lab.simulator.http import InProcessResponse
     from holdfast.lab.simulator.service import Simulator
     from holdfast.lab.virtual.clock import VirtualClock
 
@@ -166,7 +168,7 @@ class _Response:
 
     __slots__ = ("_http", "_inner", "holds")
 
-    def __init__(self, inner: HttpResponse, http: InProcessHttp) -> None:
+    def __init__(self, inner: InProcessResponse, http: InProcessHttp) -> None:
         self._inner = inner
         self._http = http
         self.holds = True
@@ -181,15 +183,16 @@ class _Response:
         """The header fields, names in lower case."""
         return self._inner.headers
 
-    async def body(self) -> AsyncIterator[bytes]:
+    async def body(self) -> AsyncGenerator[bytes, None]:
         """The body, piece by piece, as it arrives.
 
         Raises:
             ConnectionResetError: a fault breaks the connection before the end of the body.
         """
         try:
-            async for piece in self._inner.body():
-                yield piece
+            async with aclosing(self._inner.body()) as pieces:
+                async for piece in pieces:
+                    yield piece
         finally:
             self._http.release(self)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from holdfast.core.clock import to_ns
 from holdfast.lab.simulator.response import SimulatedCut, SimulatedRefusal, SimulatedReset
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from holdfast.core.ports import HttpRequest
     from holdfast.lab.simulator.response import SimulatedResponse
@@ -100,16 +101,16 @@ class InProcessResponse:
         """The header fields, names in lower case."""
         return self._response.headers
 
-    async def body(self) -> AsyncIterator[bytes]:
+    async def body(self) -> AsyncGenerator[bytes, None]:
         """The body, piece by piece, as it arrives.
 
         Raises:
             ConnectionResetError: a fault breaks the connection before the end of the body.
         """
-        pieces = self._response.body()
         try:
-            async for piece in pieces:
-                yield piece
+            async with aclosing(self._response.body()) as pieces:
+                async for piece in pieces:
+                    yield piece
         except SimulatedCut:
             raise ConnectionResetError(f"the connection to {self._host} broke: Connection reset by peer") from None
         finally:

@@ -9,7 +9,7 @@ from holdfast.lab.simulator.calls import Outcome
 from holdfast.lab.simulator.script import Connection, Ending, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from holdfast.core.clock import Clock
     from holdfast.lab.simulator.calls import Call
@@ -85,7 +85,7 @@ class SimulatedResponse:
             self._end(Outcome.BROKEN)
             raise SimulatedRefusal if self._script.connection is Connection.REFUSED else SimulatedReset
 
-    async def body(self) -> AsyncIterator[bytes]:
+    async def body(self) -> AsyncGenerator[bytes, None]:
         """The body, piece by piece, each at its time.
 
         Raises:

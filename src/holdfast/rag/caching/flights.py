@@ -40,7 +40,7 @@ class _Flight:
     """An answer on its way, for all who wait for it."""
 
     pieces: list[str] = field(default_factory=list)
-    waiters: set[asyncio.Event] = field(default_factory=set)
+    waiters: dict[asyncio.Event, None] = field(default_factory=dict)  # a set would tell them by their memory addresses
     callers: int = 0
     leader: object = None
     ended: bool = False
@@ -172,7 +172,7 @@ class Flights:
 async def _pieces(flight: _Flight, task: asyncio.Future[tuple[Answer, object]]) -> AsyncGenerator[str, None]:
     """The pieces of a flight from the first one on, until ``task`` is done."""
     news = asyncio.Event()
-    flight.waiters.add(news)
+    flight.waiters[news] = None
     task.add_done_callback(lambda _: news.set())
     at = 0
     try:
@@ -185,4 +185,4 @@ async def _pieces(flight: _Flight, task: asyncio.Future[tuple[Answer, object]]) 
             news.clear()
             await news.wait()
     finally:
-        flight.waiters.discard(news)
+        flight.waiters.pop(news, None)

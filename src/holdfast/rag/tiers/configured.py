@@ -22,14 +22,20 @@ if TYPE_CHECKING:
 __all__ = ["model_authors", "quoting_author", "settled_levels"]
 
 
-def settled_levels(settings: Settings) -> Levels:
-    """The tiers, with what the settings say of them."""
+def settled_levels(settings: Settings, *, quotes: bool = True) -> Levels:
+    """The tiers, with what the settings say of them.
+
+    Args:
+        quotes: whether sentences of the documents stand in for a model's answer. Where nothing does, a question that
+            is not put to the models is lost: then it is put to them at every tier, as far as their breakers let it.
+    """
     by_tier = {level.tier: level for level in LEVELS}
     by_tier[Tier.DEGRADED] = replace(
         by_tier[Tier.DEGRADED], passages=settings.degraded_top_k, answer_tokens=settings.degraded_answer_tokens
     )
     by_tier[Tier.MINIMAL] = replace(by_tier[Tier.MINIMAL], passages=settings.degraded_top_k)
-    return Levels(list(by_tier.values()))
+    levels = list(by_tier.values())
+    return Levels(levels if quotes else [replace(each, searches=True, generates=True) for each in levels])
 
 
 def quoting_author(answerer: Answerer, guards: Guards) -> Author:
@@ -77,7 +83,7 @@ def model_authors(
         ),
         Author(
             best=Tier.DEGRADED,
-            tiers=frozenset({Tier.FULL, Tier.DEGRADED}),
+            tiers=frozenset(tier for tier in Tier if levels[tier].generates),
             answerer=second,
             guard=guards.model,
             failure=Reason.LLM_UNAVAILABLE,

@@ -68,3 +68,15 @@ def test_every_tier_has_one_level() -> None:
     """A table of tiers that lacks one is refused."""
     with pytest.raises(AssertionError, match="one level for each tier"):
         Levels(LEVELS[1:])
+
+
+def test_where_nothing_stands_in_models_are_asked_at_every_tier() -> None:
+    """Without quotes a question that is not put to a model is lost, whatever the tier."""
+    usual, bare = settled_levels(Settings()), settled_levels(Settings(), quotes=False)
+    assert [(usual[tier].generates, usual[tier].searches) for tier in Tier] == [
+        (True, True),
+        (True, True),
+        (False, True),
+        (False, False),
+    ]
+    assert all(bare[tier].generates and bare[tier].searches for tier in Tier)

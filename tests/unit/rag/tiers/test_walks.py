@@ -206,7 +206,7 @@ async def test_priority_decides_who_waits(tmp_path: Path) -> None:
     """A question of high priority overtakes those that wait with a lower one."""
     provider = Provider(pieces=["Within 30 days", None])
     async with desk(tmp_path, provider, max_workers=1, cache_size=0) as service:
-        streams = [service.engine.stream(Query(question=QUESTION, top_k=2 + number)) for number in range(16)]
+        streams = [service.engine.stream(Query(question=f"{QUESTION} ({number})")) for number in range(64)]
         for stream in streams:
             await anext(stream)
         order: list[int] = []
