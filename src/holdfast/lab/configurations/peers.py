@@ -11,6 +11,7 @@ tenacity takes a function that sleeps and one that says how long, and pybreaker 
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import importlib
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -95,8 +96,20 @@ class _Peers:
         breaker = self._breaker(dependency)
 
         async def once() -> T:
-            with breaker.calling():
-                return await fn(*args, **kwargs)
+            # pybreaker counts what was cancelled, and at its threshold raises its own error in the place of the
+            # cancellation. The program would go on, for nobody: the gateway in front of it has given up.
+            cancelled: asyncio.CancelledError | None = None
+            try:
+                with breaker.calling():
+                    try:
+                        return await fn(*args, **kwargs)
+                    except asyncio.CancelledError as error:
+                        cancelled = error
+                        raise
+            except refused:
+                if cancelled is None:
+                    raise
+            raise cancelled
 
         # One for each call, as the decorator makes it: its state is not to be shared.
         retrying = tenacity.AsyncRetrying(

@@ -150,7 +150,7 @@ class PlainProgram:
             vectors = await call(embedder.name, embedder.embed, [query.question], kind="query")
             if len(vectors) != 1:
                 raise DependencyError(f"{embedder.name} gave {len(vectors)} vectors for one question.")
-            vector = vectors[0]
+            vector = vectors[0]  # nobody looks at its numbers: the store refuses a vector that is none of its space
         by_words = await call(store.name, store.lexical, query.question, k=_CANDIDATES, scope=query.scope)
         frequencies, count = await call(
             store.name, store.document_frequency, question_words(query.question), collection=query.collection

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from typing import TYPE_CHECKING
 
-from holdfast.errors import ConfigError
+from holdfast.errors import ConfigError, TargetsExhaustedError
 from holdfast.llm.client import ModelClient
 from holdfast.llm.prices import load_prices
 from holdfast.llm.routing.options import RetryOptions, RouteOptions, StreamTimers
 from holdfast.llm.routing.targets import ModelRoute, Routes
+from holdfast.rag.answering.base import Draft
 from holdfast.rag.answering.generated import GenerationOptions, ModelAnswerer
 from holdfast.rag.models import configured_models
 from holdfast.rag.policies import Policies
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
 
     from holdfast.lab.world.world import World
     from holdfast.llm.routing.targets import Target
-    from holdfast.rag.answering.base import AnswerRequest, Draft
+    from holdfast.rag.answering.base import AnswerRequest
 
 __all__ = ["PlainAnswerer", "plain_answerers"]
 
@@ -58,22 +59,31 @@ class PlainAnswerer:
         """One call.
 
         Raises:
-            ProviderError: it failed.
+            ProviderError, OSError: it failed, in the way in which a provider's client says so.
         """
-        return await self._answerer().answer(request)
+        with _as_a_client_says():
+            return await self._answerer().answer(request)
 
     async def begin(self, request: AnswerRequest) -> tuple[str | Draft, AsyncGenerator[str | Draft, None]]:
         """One call that is streamed: its first piece, and the rest.
 
         Raises:
-            ProviderError: it failed before the first piece.
+            ProviderError, OSError: it failed before the first piece. What fails later is raised by the rest.
         """
-        rest = self._answerer().stream(request)
+        rest = self._stream(request)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(rest.aclose)
             first = await anext(rest)
             stack.pop_all()
         return first, rest
+
+    async def _stream(self, request: AnswerRequest) -> AsyncGenerator[str | Draft, None]:
+        with _as_a_client_says():
+            async with aclosing(self._answerer().stream(request)) as items:
+                async for item in items:
+                    if isinstance(item, Draft) and item.failure is not None:
+                        raise item.failure  # the service would say what is missing; a client's stream just breaks
+                    yield item
 
     def _answerer(self) -> ModelAnswerer:
         # A new client each time: one that is used again remembers that a provider asked to be left alone.
@@ -87,6 +97,23 @@ class PlainAnswerer:
             events=world.events,
         )
         return ModelAnswerer(client, _ROUTE, blocking=world.blocking, rng=self._rng, options=self._options)
+
+
+@contextmanager
+def _as_a_client_says() -> Iterator[None]:
+    """What the call itself raised, and not that no target of a route is left: nobody has tried again yet.
+
+    Whoever repeats calls goes by that: the error of a route says that repeating it is no use.
+    """
+    try:
+        yield
+    except TargetsExhaustedError as error:
+        if error.__cause__ is None:
+            raise
+        cause = error.__cause__
+    else:
+        return
+    raise cause
 
 
 def plain_answerers(world: World, *, most: int) -> tuple[PlainAnswerer, ...]:

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from holdfast.lab.world.program import Program
     from holdfast.lab.world.world import World
 
-__all__ = ["DEFAULT", "NOTHING", "WITHOUT", "configuration_of", "configurations"]
+__all__ = ["BASELINES", "DEFAULT", "NOTHING", "WITHOUT", "configuration_of", "configurations"]
 
 DEFAULT = "holdfast"
 """The service as it is."""
 NOTHING = "nothing"
 """What everything else is compared with."""
+BASELINES = ("no-local-fallbacks", NOTHING)
+"""What is played beside a configuration where nobody says what to compare it with."""
 WITHOUT = "without-"
 """How the names of those begin that leave one part out of the default."""
 
@@ -59,8 +61,9 @@ def configurations() -> Mapping[str, Configuration]:
         ),
         Configuration(
             name="no-local-fallbacks",
-            about="The service without what stands in for an answer: the last good one, the FAQ, quoted passages.",
-            policies=Policies(remembered=False, frequent=False, quotes=False),
+            about="The service without what it has at hand itself: last good answers, the FAQ, quoted passages, "
+            "the copy of the documents.",
+            policies=Policies(remembered=False, frequent=False, quotes=False, standby=False),
         ),
         Configuration(
             name="retries-only",
@@ -75,10 +78,12 @@ def configurations() -> Mapping[str, Configuration]:
         _without("retry", "repetition of failed calls", policies=Policies(retries=False)),
         _without("breaker", "circuit breakers", policies=Policies(breakers=False)),
         _without("failover", "another model when the first one fails", policies=Policies(failover=False)),
+        _without("hedge", "another model beside one that takes long", policies=Policies(hedges=False)),
         _without("cache", "caches, the last good answers among them", settings={"cache_size": 0}),
         _without(
             "lexical", "the search by words that stands in for the one by vectors", policies=Policies(words=False)
         ),
+        _without("standby", "the copy of the documents for when the store fails", policies=Policies(standby=False)),
         _without("stale", "last good answers", policies=Policies(remembered=False)),
         _without("extract", "passages quoted in place of a model's answer", policies=Policies(quotes=False)),
         _without("probes", "probes in the background", policies=Policies(probes=False)),

@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stories: list[Story] = []
     for failure in [known[name] for name in options.names or known]:
         try:
-            broken, fixed = (failure.play(fixed=each, seed=options.seed) for each in (False, True))
+            played = failure.both(options.seed)
+            broken, fixed = played.broken, played.fixed
             _write(failure, broken, fixed, svg=options.svg, docs=options.docs)
         except ConfigError as error:
             parser.error(str(error))

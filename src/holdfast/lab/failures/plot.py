@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from holdfast.lab.failures.story import Series, Story
 
-__all__ = ["plot"]
+__all__ = ["drawing", "plot"]
 
 _WIDTH, _ROW, _HEAD, _FOOT = 860, 150, 44, 26
 _LEFT, _GAP, _RIGHT = 84, 40, 16
@@ -24,12 +24,24 @@ _GRID, _QUIET, _INK = "#d0d7de", "#57606a", "#24292f"
 
 
 def plot(broken: Story, fixed: Story, *, title: str) -> str:
-    """An SVG: a row for each curve, broken on the left, fixed on the right, on the same scales."""
+    """An SVG file: a row for each curve, broken on the left, fixed on the right, on the same scales."""
+    svg = drawing(broken, fixed, title=title, name="title")
+    indent(svg, " ")
+    return tostring(svg, encoding="unicode") + "\n"
+
+
+def drawing(broken: Story, fixed: Story, *, title: str, name: str) -> Element:
+    """The same as an element, for a page.
+
+    Args:
+        title: what it shows.
+        name: the id of its title, unique in the page.
+    """
     rows = list(zip(broken.timeline, fixed.timeline, strict=True))
     height = _HEAD + _ROW * len(rows) + _FOOT
-    svg = element(
+    return element(
         "svg",
-        element("title", f"{title}: broken on the left, fixed on the right", id="title"),
+        element("title", f"{title}: broken on the left, fixed on the right", id=name),
         element("rect", width=_WIDTH, height=height, fill="#ffffff"),
         *(_text(x, 26.0, name, size=16, fill=colour, font_weight="bold") for x, name, colour in _SIDES),
         *(part for row, pair in enumerate(rows) for part in _row(pair, _HEAD + row * _ROW + 22.0)),
@@ -39,11 +51,9 @@ def plot(broken: Story, fixed: Story, *, title: str) -> str:
         width=_WIDTH,
         height=height,
         role="img",
-        aria_labelledby="title",
+        aria_labelledby=name,
         font_family="system-ui, sans-serif",
     )
-    indent(svg, " ")
-    return tostring(svg, encoding="unicode") + "\n"
 
 
 def _row(pair: Sequence[Series], top: float) -> Iterator[Element]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from holdfast.lab.failures.story import Story
 
-__all__ = ["Failure", "Play", "failures"]
+__all__ = ["Failure", "Play", "Played", "failures"]
 
 
 class Play(Protocol):
@@ -44,6 +44,19 @@ class Failure:
     title: str
     fix: str
     play: Play
+
+    def both(self, seed: int) -> Played:
+        """Play it without the fix and with it, on the same draws."""
+        return Played(self, self.play(fixed=False, seed=seed), self.play(fixed=True, seed=seed))
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A failure that was played."""
+
+    failure: Failure
+    broken: Story
+    fixed: Story
 
 
 _ALL = (

@@ -4,8 +4,8 @@ It has the same dependencies as the engine and gets the same questions. It knows
 made, so it waits for nothing that fails, and calls again at once, up to :attr:`Clairvoyant.calls` times; it may let a
 question wait, up to :attr:`Clairvoyant.patience` seconds, for the end of an outage. It ignores how its calls load the
 dependencies. A dependency is therefore lost to a question only when it fails in all of these calls, through all of that
-time. A full answer takes the store, the embedder and the first model, where these are configured; a degraded one the
-store and any model; anything less is always there, if local fallbacks are.
+time. A full answer takes the store, the embedder and the first model, where these are configured; a degraded one any
+model, and the store unless a copy of its documents is at hand; anything less is always there, if local fallbacks are.
 
 What it would have got is a mean over the draws of single calls, given the plan of faults and the times of the
 questions. No draw has to be made for it, and two runs with the same plan have the same clairvoyant.
@@ -49,6 +49,7 @@ class Clairvoyant:
         store, embedder: the components of these names; an empty ``embedder`` is none.
         calls: to one dependency for one question, 1 or more.
         patience: seconds that a question may wait for an outage to end: its deadline, less the time of an answer.
+        copied: whether a copy of the documents is at hand, which a model can answer from while the store is lost.
         local: whether there are answers that need no dependency: old ones, quoted ones, common ones.
 
     Raises:
@@ -60,6 +61,7 @@ class Clairvoyant:
     embedder: str = "embedder"
     calls: int = 6
     patience: float = 25.0
+    copied: bool = True
     local: bool = True
 
     def __post_init__(self) -> None:
@@ -67,6 +69,7 @@ class Clairvoyant:
             raise ConfigError("models", self.models, "must be a list of components, e.g. ['model:openai/gpt-4o-mini']")
         whole("calls", self.calls, least=1)
         duration("patience", self.patience, or_zero=True)
+        flag("copied", self.copied)
         flag("local", self.local)
 
     def qualities(self, plan: Iterable[Fault], at: float) -> dict[Tier, float]:
@@ -81,7 +84,7 @@ class Clairvoyant:
         embedder = self._reaches(faults, self.embedder, at) if self.embedder else 1.0
         models = [self._reaches(faults, name, at) for name in self.models] or [1.0]
         full = store * embedder * models[0]
-        any_model = store * (1 - prod(1 - each for each in models))
+        any_model = (1.0 if self.copied else store) * (1 - prod(1 - each for each in models))
         rest = max(0.0, 1 - any_model)
         return {
             Tier.FULL: full,
@@ -187,6 +190,7 @@ def _in(scenario: Scenario, run: Outcome) -> Outcome:
     options = Clairvoyant(
         models=[f"model:{name}" for name in models],
         embedder="" if settings.get("embedder") == "none" else "embedder",
+        copied=settings.get("standby_megabytes") != 0,
         patience=max(0.0, scenario.deadline - _ANSWER_SECONDS),
     )
     return clairvoyant(run, world.faults, options)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from holdfast.lab.runs.outcome import Outcome
 
-__all__ = ["IDEAL", "Cell", "Groups", "cell_name", "rate_name"]
+__all__ = ["IDEAL", "Cell", "Groups", "cell_name", "member_name", "rate_name"]
 
 IDEAL = "clairvoyant"
 """The configuration of outcomes that :func:`holdfast.lab.report.clairvoyant.clairvoyant` makes."""
@@ -23,6 +23,11 @@ def cell_name(cell: Cell) -> str:
     """For people: ``"suite at 5%"``."""
     scenario, rate = cell
     return scenario if rate is None else f"{scenario} at {rate_name(rate)}"
+
+
+def member_name(cell: Cell) -> str:
+    """The same within a family, see :meth:`Groups.families`."""
+    return cell_name((cell[0].partition("/")[2] or cell[0], cell[1]))
 
 
 def rate_name(rate: float | None) -> str:
@@ -58,6 +63,14 @@ class Groups:
         self.scenarios = list(dict.fromkeys(key.cell[0] for key in self._runs))
         self.configurations = list(dict.fromkeys(key.configuration for key in self._runs if key.configuration != IDEAL))
         self.seeds = sorted({seed for runs in self._runs.values() for seed in runs})
+
+    def families(self) -> Mapping[str, Sequence[str]]:
+        """The scenarios that were played, by what stands before a slash in their names: what is reported as one."""
+        found: dict[str, list[str]] = {}
+        for name in self.scenarios:
+            if any(self.within(cell) for cell in self.cells(name)):
+                found.setdefault(name.partition("/")[0], []).append(name)
+        return found
 
     def cells(self, scenario: str | None = None) -> list[Cell]:
         """Scenarios with their rates, in the order of the scenarios, the rates from the lowest on.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.lab.configurations.registry import configurations
-from holdfast.lab.report.elements import Element, element, markup
+from holdfast.lab.report.document import document
+from holdfast.lab.report.elements import Element, element
 from holdfast.lab.report.figures import span
 from holdfast.lab.report.findings import find
-from holdfast.lab.report.scenario_section import scenario_section
+from holdfast.lab.report.scenario_section import family_section, scenario_section
 from holdfast.lab.report.sections import (
     component_section,
     recovery_section,
@@ -17,7 +18,6 @@ from holdfast.lab.report.sections import (
     target_section,
     threshold_section,
 )
-from holdfast.lab.report.style import CSS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from holdfast.lab.scenarios.scenario import Scenario
 
 __all__ = ["page"]
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-"""The page asks its browser to load nothing and to run nothing, whatever stands in it."""
 
 _NOTES = """\
 A user-facing error is no useful answer within the deadline: an exception, a refusal, a static sentence, a late \
@@ -52,25 +49,12 @@ def page(outcomes: Iterable[Outcome], scenarios: Iterable[Scenario] = ()) -> str
             show when something failed.
     """
     findings = find(outcomes, scenarios)
-    root = element("html", _head(_title(findings)), element("body", *_body(findings)), lang="en")
-    return f"<!DOCTYPE html>\n{markup(root)}\n"
+    return document(_title(findings), *_body(findings))
 
 
 def _title(findings: Findings) -> str:
-    names = findings.groups.scenarios
+    names = list(findings.groups.families())
     return f"Lab report: {', '.join(names[:3])}{' and more' if len(names) > 3 else ''}" if names else "Lab report"
-
-
-def _head(title: str) -> Element:
-    return element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", CSS),
-    )
 
 
 def _body(findings: Findings) -> list[Element]:
@@ -86,8 +70,12 @@ def _body(findings: Findings) -> list[Element]:
     )
     parts += [element("p", said), _configurations(findings)]
     general = (target_section(findings), score_section(findings), component_section(findings))
-    played = [name for name in groups.scenarios if any(groups.within(cell) for cell in groups.cells(name))]
-    each = [scenario_section(findings, name, f"scenario-{place}") for place, name in enumerate(played, 1)]
+    each = [
+        family_section(findings, family, members, f"scenario-{place}")
+        if len(members) > 1
+        else scenario_section(findings, members[0], f"scenario-{place}")
+        for place, (family, members) in enumerate(groups.families().items(), 1)
+    ]
     last = (recovery_section(findings), threshold_section(findings), _notes(), runs_section(findings))
     sections = [section for section in (*general, *each, *last) if section is not None]
     return [*parts, _contents(sections), element("main", *sections)]

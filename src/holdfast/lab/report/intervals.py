@@ -3,21 +3,23 @@
 Runs with other seeds are independent of each other; questions of one run are not quite, as errors come in clusters. So
 wherever two runs or more were made, intervals come from the differences between them (Student's t). One run alone has
 an interval for shares only, as if its questions were independent (Wilson); where errors cluster, that is too narrow.
+Rare events have the interval of a Poisson count over the time of all runs: none in ten minutes is not none a day.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf, isfinite, sqrt
+from math import exp, inf, isfinite, lgamma, log, sqrt
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Estimate", "difference", "jackknife", "mean", "part_of_runs", "share"]
+__all__ = ["Estimate", "difference", "events", "jackknife", "mean", "part_of_runs", "share"]
 
 _Z = 1.959964
+_TAIL = 0.025
 _T = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
     2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
@@ -94,6 +96,20 @@ def difference(counts: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> Est
     return Estimate(differences[0], differences[0] - half, differences[0] + half)
 
 
+def events(count: int, exposure: float) -> Estimate | None:
+    """How often something rare happens in one unit of time, with the exact interval of a Poisson count (Garwood, 1936).
+
+    Args:
+        count: how often it happened.
+        exposure: in how many units; None is the rate of no time at all.
+    """
+    if not exposure > 0:
+        return None
+    low = _solved(lambda expected: 1 - _at_most(count - 1, expected), _TAIL) if count else 0.0
+    high = _solved(lambda expected: 1 - _at_most(count, expected), 1 - _TAIL)
+    return Estimate(count / exposure, low / exposure, high / exposure)
+
+
 def jackknife(runs: int, of: Callable[[Sequence[int]], float | None], *, most: float = inf) -> Estimate | None:
     """A figure that is no mean, e.g. a quotient of means: its interval from what it is without each run in turn.
 
@@ -130,6 +146,24 @@ def part_of_runs(above: Sequence[float], below: Sequence[float], *, least: float
         return fmean(above[place] for place in places) / denominator if denominator >= least else None
 
     return jackknife(len(above), of, most=1.0) if above else None
+
+
+def _at_most(count: int, expected: float) -> float:
+    """The chance of at most so many independent events, where so many are expected."""
+    if count < 0:
+        return 0.0
+    return sum(exp(each * log(expected) - expected - lgamma(each + 1)) for each in range(count + 1))
+
+
+def _solved(rising: Callable[[float], float], wanted: float) -> float:
+    """Where a function of positive numbers that rises from 0 to 1 has a value."""
+    low, high = 1e-9, 1.0
+    while rising(high) < wanted:
+        high *= 2
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rising(middle) < wanted else (low, middle)
+    return high
 
 
 def _t(freedom: int) -> float:

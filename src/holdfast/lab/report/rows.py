@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from math import inf
+from math import inf, isfinite
 from typing import TYPE_CHECKING
 
+from holdfast.lab.configurations.registry import NOTHING
 from holdfast.lab.report.figures import count, dollars, number, percent, seconds
-from holdfast.lab.report.intervals import Estimate, mean, part_of_runs, share
+from holdfast.lab.report.intervals import Estimate, events, mean, part_of_runs, share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from holdfast.lab.report.groups import Cell, Groups
     from holdfast.lab.runs.outcome import Measures, Outcome
 
-__all__ = ["ROWS", "Row", "causes", "degraded", "error_rate", "reduction", "tier_shares"]
+__all__ = [
+    "REDUCTION",
+    "ROWS",
+    "Row",
+    "causes",
+    "costs_by_cause",
+    "costs_by_model",
+    "degraded",
+    "error_rate",
+    "false_openings",
+    "measured",
+    "reduction",
+    "reduction_in",
+    "tier_shares",
+]
+
+REDUCTION = "errors saved, of those of “nothing”"
+_A_DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +76,51 @@ def reduction(pairs: Sequence[tuple[Outcome, ...]]) -> Estimate | None:
     return part_of_runs([other - one for one, other in rates], [other for _, other in rates], least=1e-9)
 
 
+def reduction_in(groups: Groups, cell: Cell, configuration: str) -> Estimate | None:
+    """The share of the errors of ``nothing`` that a configuration saves there; None of ``nothing`` itself."""
+    return None if configuration == NOTHING else reduction(groups.alike(cell, configuration, NOTHING))
+
+
+def false_openings(runs: Sequence[Outcome]) -> Estimate | None:
+    """False openings a day: a count, whose interval goes by the time in which they could have happened."""
+    counts = [run.measures.false_openings * run.seconds / _A_DAY for run in runs]
+    if not all(map(isfinite, counts)):
+        return None
+    return events(sum(map(round, counts)), sum(run.seconds for run in runs) / _A_DAY)
+
+
+def costs_by_cause(runs: Sequence[Outcome]) -> dict[str, Estimate]:
+    """US dollars for 1,000 questions, by why a model was called: ``first``, ``retry``, ``hedge``, ``failover``, ...
+
+    What was paid and not used is ``wasted``, whatever it was called for.
+    """
+    return _costs(runs, lambda m: m.cost_by_cause)
+
+
+def costs_by_model(runs: Sequence[Outcome]) -> dict[str, Estimate]:
+    """US dollars for 1,000 questions, by model."""
+    return _costs(runs, lambda m: m.cost_by_model)
+
+
+def measured(
+    groups: Groups, cell: Cell
+) -> Iterator[tuple[str, str, Callable[[float | None], str], list[Estimate | None]]]:
+    """Everything that was measured there, as rows: name, title, how it is written, and an estimate a configuration.
+
+    The errors that are saved of those of ``nothing`` follow the errors. What was measured of no configuration is left
+    out; what was not measured of one is None.
+    """
+    names = groups.within(cell)
+    for row in ROWS:
+        found = [row.of(groups.runs(cell, name)) for name in names]
+        if any(each is not None for each in found):
+            yield row.name, row.title, row.shown, found
+        if row.name == "error_rate":
+            saved = [reduction_in(groups, cell, name) for name in names]
+            if any(each is not None for each in saved):
+                yield "reduction", REDUCTION, percent, saved
+
+
 def causes(runs: Sequence[Outcome]) -> dict[str, float]:
     """User-facing errors by cause, each as a share of all questions, the most frequent first."""
     asked = sum(run.measures.asked for run in runs)
@@ -74,6 +138,16 @@ def tier_shares(runs: Sequence[Outcome]) -> dict[str, float]:
             sums[tier] += length  # type: ignore[assignment]  # a Counter holds floats as well
     whole = sum(sums.values())
     return {tier: length / whole for tier, length in sums.items()} if whole else {}
+
+
+def _costs(runs: Sequence[Outcome], of: Callable[[Measures], Mapping[str, float]]) -> dict[str, Estimate]:
+    runs = [run for run in runs if run.measures.asked]
+    names = sorted({name for run in runs for name in of(run.measures)})
+    found = {
+        name: mean([1000 * of(run.measures).get(name, 0.0) / run.measures.asked for run in runs], least=0.0)
+        for name in names
+    }
+    return {name: each for name, each in found.items() if each is not None}
 
 
 def _share(of: Callable[[Measures], int]) -> Callable[[Sequence[Outcome]], Estimate | None]:
@@ -136,7 +210,7 @@ ROWS: Sequence[Row] = (
     Row("wasted_tokens", "wasted tokens in 1,000 questions", number, _a_thousand(lambda m: m.wasted_tokens)),
     Row("cost_usd", "cost of 1,000 questions", dollars, _a_thousand(lambda m: m.cost_usd)),
     Row("openings", "breaker openings", number, _mean(lambda m: m.openings)),
-    Row("false_openings", "false openings a day", number, _mean(lambda m: m.false_openings)),
+    Row("false_openings", "false openings a day", number, false_openings),
     Row("crashes", "crashes", count, _sum(lambda m: m.crashes)),
 )
 """In the order of the tables. Estimates are means over the seeds, but counts, which are sums."""

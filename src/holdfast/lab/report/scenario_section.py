@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from holdfast.lab.configurations.registry import NOTHING
 from holdfast.lab.report.elements import Element, Part, element, table
-from holdfast.lab.report.figures import MISSING, percent
-from holdfast.lab.report.groups import IDEAL, cell_name, rate_name
+from holdfast.lab.report.figures import MISSING, dollars, percent
+from holdfast.lab.report.groups import IDEAL, cell_name, member_name, rate_name
+from holdfast.lab.report.intervals import Estimate
 from holdfast.lab.report.lines import Dot, Series, line_plot
-from holdfast.lab.report.rows import ROWS, causes, degraded, error_rate, reduction, tier_shares
+from holdfast.lab.report.rows import (
+    causes,
+    costs_by_cause,
+    costs_by_model,
+    degraded,
+    error_rate,
+    measured,
+    reduction_in,
+    tier_shares,
+)
 from holdfast.lab.report.sections import figure_cell
 from holdfast.lab.report.timeline import busiest, timeline_plot
 from holdfast.lab.scenarios.failing import interruptions
@@ -20,10 +29,11 @@ if TYPE_CHECKING:
 
     from holdfast.lab.report.findings import Findings
     from holdfast.lab.report.groups import Cell
-    from holdfast.lab.report.intervals import Estimate
     from holdfast.lab.runs.outcome import Outcome
 
-__all__ = ["scenario_section"]
+__all__ = ["family_section", "scenario_section"]
+
+T = TypeVar("T")
 
 
 def scenario_section(findings: Findings, scenario: str, name: str) -> Element:
@@ -42,14 +52,50 @@ def scenario_section(findings: Findings, scenario: str, name: str) -> Element:
         parts.append(element("p", known.about))
     if len(cells) > 1:
         parts += [_error_plot(findings, cells, name), *_across(findings, cells)]
-    for place, cell in enumerate(cells):
-        measures = _measures(findings, cell)
-        course = _course(findings, cell, f"{name}-{place}")
-        if len(cells) > 1:
-            parts.append(element("details", element("summary", cell_name(cell)), measures, *course))
-        else:
-            parts += [measures, *course]
+    if len(cells) == 1:
+        parts += [_measures(findings, cells[0]), *_course(findings, cells[0], f"{name}-0")]
+    else:
+        parts += _folded(findings, cells, name, cell_name)
     return element("section", *parts, aria_labelledby=name)
+
+
+def family_section(findings: Findings, family: str, members: Sequence[str], name: str) -> Element:
+    """Scenarios that belong together: their error rates in one table, and each of them folded away.
+
+    Args:
+        findings: everything.
+        family: what they are called together.
+        members: which ones.
+        name: unique in the page; ids of the section begin with it.
+    """
+    groups = findings.groups
+    cells = [cell for member in members for cell in groups.cells(member) if groups.within(cell)]
+    names = [each for each in groups.configurations if any(groups.runs(cell, each) for cell in cells)]
+    parts: list[Part] = [element("h2", family, id=name)]
+    about = next((findings.scenarios[each].about for each in members if each in findings.scenarios), "")
+    if about:
+        parts.append(element("p", about))
+    for title, of in (("User-facing errors", error_rate), ("Useful answers that were degraded", degraded)):
+        rows: list[list[Part]] = [
+            [member_name(cell), *(figure_cell(of(groups.runs(cell, each)), percent) for each in names)]
+            for cell in cells
+        ]
+        parts.append(table(f"{title}, with 95% intervals", [family, *names], rows))
+    parts += _folded(findings, cells, name, member_name)
+    return element("section", *parts, aria_labelledby=name)
+
+
+def _folded(findings: Findings, cells: Sequence[Cell], name: str, called: Callable[[Cell], str]) -> list[Element]:
+    """All measures and the course of each cell, to be opened one by one."""
+    return [
+        element(
+            "details",
+            element("summary", called(cell)),
+            _measures(findings, cell),
+            *_course(findings, cell, f"{name}-{place}"),
+        )
+        for place, cell in enumerate(cells)
+    ]
 
 
 def _error_plot(findings: Findings, cells: Sequence[Cell], name: str) -> Element:
@@ -86,8 +132,8 @@ def _across(findings: Findings, cells: Sequence[Cell]) -> list[Element]:
             rates.append([configuration, *(figure_cell(each, percent) for each in found)])
             lessened = [degraded(groups.runs(cell, configuration)) for cell in cells]
             less.append([configuration, *(figure_cell(each, percent) for each in lessened)])
-        cut = [reduction(groups.alike(cell, configuration, NOTHING)) for cell in cells]
-        if configuration != NOTHING and any(each is not None for each in cut):
+        cut = [reduction_in(groups, cell, configuration) for cell in cells]
+        if any(each is not None for each in cut):
             saved.append([configuration, *(figure_cell(each, percent) for each in cut)])
     tables = [table("User-facing errors by share of failing calls, with 95% intervals", head, rates)]
     if saved:
@@ -100,29 +146,36 @@ def _measures(findings: Findings, cell: Cell) -> Element:
     groups = findings.groups
     names = groups.within(cell)
     runs = {name: groups.runs(cell, name) for name in names}
-    rows: list[list[Part]] = []
-    for row in ROWS:
-        found: list[Estimate | None] = [row.of(runs[name]) for name in names]
-        if any(each is not None for each in found):
-            rows.append([row.title, *(figure_cell(each, row.shown) for each in found)])
-    rows += _shares(runs, causes, "errors: ", sorted)
-    order = [tier.value for tier in Tier]
-    rows += _shares(runs, tier_shares, "time in tier ", lambda keys: [each for each in order if each in keys])
+    rows: list[list[Part]] = [
+        [title, *(figure_cell(each, shown) for each in found)] for _, title, shown, found in measured(groups, cell)
+    ]
+    for prefix, of in (("cost of 1,000 questions: ", costs_by_cause), ("cost of 1,000 questions: ", costs_by_model)):
+        rows += _shares(runs, of, prefix, sorted, lambda each: figure_cell(each, dollars), nothing=Estimate(0.0))
+    rows += _shares(runs, causes, "errors: ", sorted, percent, nothing=0.0)
+    rows += _shares(runs, tier_shares, "time in tier ", _from_the_best, percent, nothing=0.0)
     seeds = len({run.seed for each in runs.values() for run in each})
     counted = "1 seed" if seeds == 1 else f"{seeds} seeds"
     return table(f"{cell_name(cell)}: all measures, {counted}; intervals are 95%", ["measure", *names], rows)
 
 
+def _from_the_best(tiers: set[str]) -> list[str]:
+    return [tier.value for tier in Tier if tier.value in tiers]
+
+
 def _shares(
     runs: Mapping[str, Sequence[Outcome]],
-    of: Callable[[Sequence[Outcome]], Mapping[str, float]],
+    of: Callable[[Sequence[Outcome]], Mapping[str, T]],
     prefix: str,
     ordered: Callable[[set[str]], list[str]],
+    shown: Callable[[T], Part],
+    *,
+    nothing: T,
 ) -> list[list[Part]]:
+    """A row for each part of a measure; a configuration of which no part was measured has a dash."""
     found = {name: of(each) for name, each in runs.items()}
     keys = ordered({key for each in found.values() for key in each})
     return [
-        [f"{prefix}{key}", *(percent(found[name].get(key, 0.0)) if found[name] else MISSING for name in runs)]
+        [f"{prefix}{key}", *(shown(found[name].get(key, nothing)) if found[name] else MISSING for name in runs)]
         for key in keys
     ]
 

@@ -9,12 +9,14 @@ from holdfast.lab.report.figures import MISSING, count, estimate, interval, numb
 from holdfast.lab.report.groups import IDEAL, cell_name
 from holdfast.lab.report.leave_one_out import harmful, most_needed, weakest
 from holdfast.lab.report.recovery import recoveries
+from holdfast.lab.report.traces import trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from holdfast.lab.report.findings import Findings
     from holdfast.lab.report.intervals import Estimate
+    from holdfast.lab.report.recovery import Recovery
 
 __all__ = [
     "component_section",
@@ -53,7 +55,11 @@ def target_section(findings: Findings) -> Element | None:
                 cells.append(MISSING)
             else:
                 verdict = element("span", "met" if target.met else "missed", class_="good" if target.met else "bad")
-                cells.append(element("span", f"{target.shown} ", verdict))
+                cell = element("span", f"{target.shown} ", verdict)
+                if target.around is not None:
+                    cell.append(element("br"))
+                    cell.append(element("span", f"{target.around[0]} to {target.around[1]}", class_="interval"))
+                cells.append(cell)
         rows.append(cells)
     return _section("targets", "Targets", table("What was to be reached, and what was", ["target", *names], rows))
 
@@ -140,24 +146,9 @@ def component_section(findings: Findings) -> Element | None:
 
 
 def recovery_section(findings: Findings) -> Element | None:
-    """MTTR and recovery; None where nothing was interrupted."""
-    rows: list[list[Part]] = []
-    for each in recoveries(findings.groups):
-        slow = each.recovery_longest is not None and each.recovery_longest >= _RECOVERY
-        rows.append(
-            [
-                cell_name(each.cell),
-                each.configuration,
-                count(each.outages),
-                figure_cell(each.mttr, seconds),
-                seconds(each.mttr_longest),
-                figure_cell(each.recovery, seconds),
-                element("span", seconds(each.recovery_longest), class_="bad" if slow else None),
-                seconds(each.full_longest),
-                element("span", count(each.unrecovered), class_="bad" if each.unrecovered else None),
-            ]
-        )
-    if not rows:
+    """MTTR and recovery, those of families of scenarios folded away; None where nothing was interrupted."""
+    found = recoveries(findings.groups)
+    if not found:
         return None
     head = [
         "scenario",
@@ -170,17 +161,39 @@ def recovery_section(findings: Findings) -> Element | None:
         "full again, longest",
         "not recovered",
     ]
-    return _section(
-        "recovery",
-        "Repair and recovery",
+    parts: list[Part] = [
         element(
             "p",
             "MTTR is from the onset of a fault to the first of three good buckets of five seconds in a row, recovery "
             "from its removal to the same point; full again is from its removal until the service was at its full tier "
             f"and stayed there. Recovery of {span(_RECOVERY)} or more is marked.",
-        ),
-        table("Mean over all outages of all seeds, with 95% intervals", head, rows, words=2),
-    )
+        )
+    ]
+    caption = "Mean over all outages of all seeds, with 95% intervals"
+    for family, members in findings.groups.families().items():
+        rows = [_recovery_row(each) for each in found if each.cell[0] in members]
+        if rows and len(members) > 1:
+            parts.append(_folded(f"{family}: {len(rows)} lines", table(f"{family}: {caption}", head, rows, words=2)))
+    single = [members[0] for members in findings.groups.families().values() if len(members) == 1]
+    rows = [_recovery_row(each) for each in found if each.cell[0] in single]
+    if rows:
+        parts.insert(1, table(caption, head, rows, words=2))
+    return _section("recovery", "Repair and recovery", *parts)
+
+
+def _recovery_row(each: Recovery) -> list[Part]:
+    slow = each.recovery_longest is not None and each.recovery_longest >= _RECOVERY
+    return [
+        cell_name(each.cell),
+        each.configuration,
+        count(each.outages),
+        figure_cell(each.mttr, seconds),
+        seconds(each.mttr_longest),
+        figure_cell(each.recovery, seconds),
+        element("span", seconds(each.recovery_longest), class_="bad" if slow else None),
+        seconds(each.full_longest),
+        element("span", count(each.unrecovered), class_="bad" if each.unrecovered else None),
+    ]
 
 
 def threshold_section(findings: Findings) -> Element | None:
@@ -216,7 +229,10 @@ def runs_section(findings: Findings) -> Element:
         "runs",
         "Runs",
         element(
-            "p", "The same scenario, configuration and seed give the same trace: the hash of everything that happened."
+            "p",
+            "The same scenario, configuration and seed give the same trace: the hash of everything that happened. All "
+            "runs together: ",
+            element("code", trace_of(findings.groups.all_runs())),
         ),
         _folded(f"{len(rows)} runs", table("Every run", head, rows, words=5)),
     )

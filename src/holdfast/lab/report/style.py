@@ -45,6 +45,7 @@ dd { margin: 0 0 .4rem 1.2rem; }
 details { margin: .4rem 0; }
 summary { cursor: pointer; padding: .3rem 0; }
 .plot { display: block; width: 100%; min-width: 32rem; max-width: 46rem; height: auto; }
+.wide { max-width: 60rem; }
 .timeline { min-width: 38rem; max-width: 60rem; }
 .plot text { font-size: 12px; fill: var(--quiet); }
 .plot text.label { fill: var(--ink); }
@@ -72,7 +73,7 @@ summary { cursor: pointer; padding: .3rem 0; }
 .tier.offline { fill: var(--offline); background: var(--offline); }
 .tier.unknown { fill: var(--rule); background: var(--rule); }
 .open { fill: var(--open); background: var(--open); }
-code { font-size: .85em; }
+code, pre { font-size: .85em; }
 @media print { body { max-width: none; } .scroll { overflow: visible; } details > * { display: block; } }
 """
 """Everything: the page has no other."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from holdfast.lab.configurations.registry import NOTHING
 from holdfast.lab.report.findings import find
 from holdfast.lab.report.groups import IDEAL
 from holdfast.lab.report.leave_one_out import harmful, most_needed, weakest
 from holdfast.lab.report.recovery import recoveries
-from holdfast.lab.report.rows import ROWS, causes, reduction, tier_shares
+from holdfast.lab.report.rows import ROWS, causes, costs_by_cause, costs_by_model, reduction_in, tier_shares
+from holdfast.lab.report.traces import trace_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +32,8 @@ def summary(outcomes: Iterable[Outcome], scenarios: Iterable[Scenario] = ()) -> 
     Returns:
         ``scenarios``, ``configurations``, ``seeds``; ``measures``, each with ``value``, ``low`` and ``high``, by
         scenario, rate and configuration; ``scores``, ``components``, ``weakest``, ``most_needed``, ``harmful``,
-        ``recovery``, ``targets``, ``thresholds``; ``traces`` of the runs. What was not measured is None.
+        ``recovery``, ``targets``, ``thresholds``; ``traces`` of the runs, and ``trace``,
+        one hash of all of them. What was not measured is None.
     """
     findings = find(outcomes, scenarios)
     groups = findings.groups
@@ -55,6 +56,7 @@ def summary(outcomes: Iterable[Outcome], scenarios: Iterable[Scenario] = ()) -> 
         "recovery": [each.as_json() for each in recoveries(groups)],
         "targets": [each.as_json() for each in findings.targets],
         "thresholds": [each.as_json() for each in findings.recommendations],
+        "trace": trace_of(groups.all_runs()),
         "traces": [
             {
                 "scenario": run.scenario,
@@ -71,7 +73,7 @@ def summary(outcomes: Iterable[Outcome], scenarios: Iterable[Scenario] = ()) -> 
 
 def _measures(groups: Groups, cell: Cell, configuration: str) -> dict[str, Any]:
     runs = groups.runs(cell, configuration)
-    cut = reduction(groups.alike(cell, configuration, NOTHING)) if configuration != NOTHING else None
+    cut = reduction_in(groups, cell, configuration)
     only = {"asked", "error_rate", "useful_degraded", "quality"} if configuration == IDEAL else None
     found = {row.name: row.of(runs) for row in ROWS if only is None or row.name in only}
     return {
@@ -82,6 +84,8 @@ def _measures(groups: Groups, cell: Cell, configuration: str) -> dict[str, Any]:
         **{name: None if value is None else value.as_json() for name, value in found.items()},
         "reduction": None if cut is None else cut.as_json(),
         "error_causes": causes(runs),
+        "cost_by_cause": {name: each.as_json() for name, each in costs_by_cause(runs).items()},
+        "cost_by_model": {name: each.as_json() for name, each in costs_by_model(runs).items()},
         "tiers": tier_shares(runs),
     }
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from holdfast.lab.configurations.registry import NOTHING
-from holdfast.lab.report.figures import number, percent, seconds
+from holdfast.lab.report.figures import interval, number, percent, seconds
 from holdfast.lab.report.intervals import Estimate, mean
 from holdfast.lab.report.leave_one_out import left_out
-from holdfast.lab.report.rows import error_rate, reduction
+from holdfast.lab.report.rows import error_rate, false_openings, reduction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["Target", "targets"]
 
 _USUAL = 0.02
-_ILL = (0.05, 0.2)
+_ILL = (0.02, 0.05, 0.2)
+_EXACT = 1e-9
+"""Differences and means of shares are not exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Target:
         configuration: who was to reach it.
         measured: the figure.
         shown: the figure as people read it.
+        around: the ends of its interval, likewise; None where there is none.
         met: whether it was reached.
     """
 
@@ -39,6 +42,7 @@ class Target:
     configuration: str
     measured: Estimate
     shown: str
+    around: tuple[str, str] | None
     met: bool
 
     def as_json(self) -> dict[str, object]:
@@ -68,8 +72,8 @@ def targets(groups: Groups) -> list[Target]:
                 continue
             measured = rule.of(groups, configuration)
             if measured is not None:
-                shown = rule.shown(measured.value)
-                found.append(Target(rule.title, configuration, measured, shown, rule.met(measured.value)))
+                shown, around = rule.shown(measured.value), interval(measured, rule.shown)
+                found.append(Target(rule.title, configuration, measured, shown, around, rule.met(measured.value)))
     return found
 
 
@@ -79,11 +83,23 @@ def _runs(groups: Groups, configuration: str, rate: float | None = None) -> list
 
 
 def _usual(of: Callable[[Outcome], float]) -> Callable[[Groups, str], Estimate | None]:
-    return lambda groups, configuration: mean([of(run) for run in _runs(groups, configuration, _USUAL)])
+    """The mean of a share."""
+    return lambda groups, configuration: mean(
+        [of(run) for run in _runs(groups, configuration, _USUAL)], least=0.0, most=1.0
+    )
 
 
 def _errors(groups: Groups, configuration: str) -> Estimate | None:
     return error_rate(_runs(groups, configuration, _USUAL))
+
+
+def _false_openings(groups: Groups, configuration: str) -> Estimate | None:
+    return false_openings(_runs(groups, configuration, _USUAL))
+
+
+def _first_text(groups: Groups, configuration: str) -> Estimate | None:
+    times = [run.measures.first_text_p95 for run in _runs(groups, configuration, _USUAL)]
+    return mean([each for each in times if each > 0], least=0.0)
 
 
 def _reduction(rate: float) -> Callable[[Groups, str], Estimate | None]:
@@ -102,19 +118,31 @@ def _recovery(groups: Groups, configuration: str) -> Estimate | None:
     return Estimate(max(lengths)) if lengths else None
 
 
+def _full_again(groups: Groups, configuration: str) -> Estimate | None:
+    lengths = [length for run in _runs(groups, configuration) for length in run.measures.full_again]
+    return Estimate(max(lengths)) if lengths else None
+
+
 _RULES: Sequence[_Rule] = (
     _Rule("user-facing errors below 0.1% at 2%", _errors, percent, lambda value: value < 0.001),
     _Rule(
         "availability of 99.9% or more at 2%",
         _usual(lambda run: run.measures.availability),
         percent,
-        lambda value: value >= 0.999,
+        lambda value: value >= 0.999 - _EXACT,
     ),
     *(
-        _Rule(f"errors cut by 80% or more at {100 * rate:g}%", _reduction(rate), percent, lambda value: value >= 0.8)
+        _Rule(
+            f"errors cut by 80% or more at {100 * rate:g}%",
+            _reduction(rate),
+            percent,
+            lambda value: value >= 0.8 - _EXACT,
+        )
         for rate in _ILL
     ),
     _Rule("recovery below 30 s, the longest", _recovery, seconds, lambda value: value < 30),
+    _Rule("full tier again within 60 s, the longest", _full_again, seconds, lambda value: value <= 60),
+    _Rule("first text below 2 s at 2%, p95 of streamed answers", _first_text, seconds, lambda value: value < 2),
     _Rule(
         "retries below 5% of model calls at 2%",
         _usual(lambda run: run.measures.retry_share),
@@ -123,7 +151,7 @@ _RULES: Sequence[_Rule] = (
     ),
     _Rule(
         "false openings below one a day at 2%",
-        _usual(lambda run: run.measures.false_openings),
+        _false_openings,
         number,
         lambda value: value < 1,
     ),

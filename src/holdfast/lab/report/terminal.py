@@ -8,10 +8,10 @@ from holdfast.errors import MissingExtraError
 from holdfast.lab.configurations.registry import NOTHING
 from holdfast.lab.report.figures import MISSING, count, estimate, number, percent, points, seconds
 from holdfast.lab.report.findings import find
-from holdfast.lab.report.groups import cell_name, rate_name
+from holdfast.lab.report.groups import cell_name, member_name, rate_name
 from holdfast.lab.report.leave_one_out import harmful
 from holdfast.lab.report.recovery import recoveries
-from holdfast.lab.report.rows import ROWS, degraded, error_rate, reduction
+from holdfast.lab.report.rows import REDUCTION, degraded, error_rate, measured, reduction_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from holdfast.lab.report.findings import Findings
     from holdfast.lab.report.groups import Cell, Groups
+    from holdfast.lab.report.recovery import Recovery
+    from holdfast.lab.report.targets import Target
     from holdfast.lab.runs.outcome import Outcome
     from holdfast.lab.scenarios.scenario import Scenario
 
@@ -27,8 +29,21 @@ __all__ = ["print_report"]
 
 
 _FEW = 4
+_FEW_SCENARIOS = 2
+_NAME = 20
+"""Columns that a name has at least, however narrow the terminal is."""
 _MAIN = frozenset(
-    {"error_rate", "useful_degraded", "availability", "quality", "p95", "recovery", "retry_share", "cost_usd"}
+    {
+        "error_rate",
+        "reduction",
+        "useful_degraded",
+        "availability",
+        "quality",
+        "p95",
+        "recovery",
+        "retry_share",
+        "cost_usd",
+    }
 )
 
 
@@ -47,8 +62,12 @@ def print_report(outcomes: Iterable[Outcome], console: Console, scenarios: Itera
     if not findings.groups.all_runs():
         console.print("There are no runs to report.")
         return
-    for scenario in findings.groups.scenarios:
-        _scenario(findings, scenario, console)
+    families = findings.groups.families()
+    for family, members in families.items():
+        if len(members) > 1:
+            _family(findings.groups, family, members, console)
+        else:
+            _scenario(findings, members[0], console, brief=len(families) > _FEW_SCENARIOS)
     _targets(findings, console)
     _scores(findings, console)
     _components(findings, console)
@@ -56,12 +75,12 @@ def print_report(outcomes: Iterable[Outcome], console: Console, scenarios: Itera
     _thresholds(findings, console)
 
 
-def _scenario(findings: Findings, scenario: str, console: Console) -> None:
-    """One cell: all its measures. Several: the error rates of each configuration."""
+def _scenario(findings: Findings, scenario: str, console: Console, *, brief: bool) -> None:
+    """One cell: all its measures, or the main ones. Several: the error rates of each configuration."""
     groups = findings.groups
     cells = [cell for cell in groups.cells(scenario) if groups.within(cell)]
     if len(cells) == 1:
-        _measures(groups, cells[0], console)
+        _measures(groups, cells[0], console, brief=brief)
         return
     head = ["configuration", *(rate_name(cell[1]) for cell in cells)]
     names = [name for name in groups.configurations if any(groups.runs(cell, name) for cell in cells)]
@@ -71,22 +90,43 @@ def _scenario(findings: Findings, scenario: str, console: Console) -> None:
     _print(console, f"{scenario}: useful answers that were degraded", head, less)
     if NOTHING in names and len(names) > 1:
         saved = [
-            [name, *(estimate(reduction(groups.alike(cell, name, NOTHING)), percent) for cell in cells)]
+            [name, *(estimate(reduction_in(groups, cell, name), percent) for cell in cells)]
             for name in names
             if name != NOTHING
         ]
-        _print(console, f"{scenario}: errors saved, of those of “nothing”", head, saved)
+        _print(console, f"{scenario}: {REDUCTION}", head, saved)
 
 
-def _measures(groups: Groups, cell: Cell, console: Console) -> None:
+def _family(groups: Groups, family: str, members: Sequence[str], console: Console) -> None:
+    """The error rates of scenarios that belong together, one below the other, with the configurations across."""
+    cells = [cell for member in members for cell in groups.cells(member) if groups.within(cell)]
+    names = [name for name in groups.configurations if any(groups.runs(cell, name) for cell in cells)]
+    for title, of in (("user-facing errors", error_rate), ("useful answers that were degraded", degraded)):
+        rows = [
+            [member_name(cell), *(estimate(of(groups.runs(cell, name)), percent) for name in names)] for cell in cells
+        ]
+        _print(console, f"{family}: {title}", [family, *names], rows)
+    longest = {(each.cell, each.configuration): each for each in recoveries(groups)}
+    rows = [[member_name(cell), *(_recovered(longest.get((cell, name))) for name in names)] for cell in cells]
+    if longest:
+        _print(console, f"{family}: longest recovery from the end of a fault", [family, *names], rows)
+
+
+def _recovered(found: Recovery | None) -> str:
+    if found is None:
+        return MISSING
+    return "none" if found.unrecovered else seconds(found.recovery_longest)
+
+
+def _measures(groups: Groups, cell: Cell, console: Console, *, brief: bool) -> None:
     """All measures of a few configurations, side by side; of many the main ones, one below the other."""
     names = groups.within(cell)
-    few = len(names) <= _FEW
-    rows = []
-    for row in ROWS:
-        found = [row.of(groups.runs(cell, name)) for name in names]
-        if any(each is not None for each in found) and (few or row.name in _MAIN):
-            rows.append([row.title, *(estimate(each, row.shown) for each in found)])
+    few = len(names) <= _FEW and not brief
+    rows = [
+        [title, *(estimate(each, shown) for each in found)]
+        for name, title, shown, found in measured(groups, cell)
+        if few or name in _MAIN
+    ]
     lines = [["measure", *names], *rows]
     head, *body = lines if few else [list(column) for column in zip(*lines, strict=True)]
     _print(console, cell_name(cell), head, body)
@@ -98,9 +138,14 @@ def _targets(findings: Findings, console: Console) -> None:
     rows = []
     for title in dict.fromkeys(each.title for each in findings.targets):
         across = [found.get((title, name)) for name in names]
-        cells = [f"{each.shown} {'met' if each.met else 'MISSED'}" if each else MISSING for each in across]
+        cells = [MISSING if each is None else _verdict(each) for each in across]
         rows.append([title, *cells])
     _print(console, "Targets", ["target", *names], rows)
+
+
+def _verdict(target: Target) -> str:
+    around = "" if target.around is None else f" [{target.around[0]}, {target.around[1]}]"
+    return f"{target.shown}{around} {'met' if target.met else 'MISSED'}"
 
 
 def _scores(findings: Findings, console: Console) -> None:
@@ -137,6 +182,7 @@ def _recovery(findings: Findings, console: Console) -> None:
             count(each.unrecovered),
         ]
         for each in recoveries(findings.groups)
+        if "/" not in each.cell[0]  # what is played apart has a table of its own
     ]
     head = ["scenario", "configuration", "outages", "MTTR", "recovery", "longest", "full again", "not recovered"]
     _print(console, "Repair and recovery", head, rows, words=2)
@@ -159,9 +205,12 @@ def _print(console: Console, title: str, head: Sequence[str], rows: Iterable[Seq
     except ModuleNotFoundError as error:
         raise MissingExtraError("A report in the terminal", "cli") from error
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    lines = list(rows)
+    named = min(_NAME, max((len(row[0]) for row in lines), default=0))
     for place, each in enumerate(head):
-        made.add_column(Text(each), justify="left" if place < words else "right")
-    for row in rows:
+        left = place < words
+        made.add_column(Text(each), justify="left" if left else "right", min_width=0 if place else named)
+    for row in lines:
         made.add_row(*(Text(cell) for cell in row))
     if made.rows:
         console.print(Text(title, style="bold"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -33,6 +33,7 @@ class FaultLine:
     Attributes:
         components: see :attr:`holdfast.lab.faults.plan.Fault.component`.
         kind, begin, end, seconds, way: see :class:`holdfast.lab.faults.plan.Fault`.
+        ways: several of them, as one fault each.
         rate: the share of calls that it hits, 0 to 1; ``"injected"``: the rate that the run is played at.
         pick: how many of the components fail, drawn by the seed; None: all of them.
 
@@ -47,12 +48,16 @@ class FaultLine:
     end: float = inf
     seconds: float = 5.0
     way: str = ""
+    ways: tuple[str, ...] = ()
     pick: int | None = None
 
     def __post_init__(self) -> None:
         _names(self.components)
         _rate(self.rate)
         text("way", self.way)
+        _ways(self.ways)
+        if self.way and self.ways:
+            raise ConfigError("ways", self.ways, f"stands beside way={self.way!r}: one of them is enough")
         if self.pick is not None and whole("pick", self.pick, least=1) > len(self.components):
             raise ConfigError("pick", self.pick, f"must be at most {len(self.components)}, the number of components")
         _ = [*self.faults(0.0, None)]  # the fault's own rules
@@ -66,15 +71,22 @@ class FaultLine:
             place: the line's place in the scenario.
         """
         for component in _picked(self.components, self.pick, draws, place):
-            yield Fault(
-                component=component,
-                kind=Kind(self.kind) if self.kind in list(Kind) else self.kind,  # type: ignore[arg-type]
-                rate=_at(self.rate, injected),
-                begin=self.begin,
-                end=self.end,
-                seconds=self.seconds,
-                way=self.way,
-            )
+            for way in self.ways or (self.way,):
+                yield Fault(
+                    component=component,
+                    kind=Kind(self.kind) if self.kind in list(Kind) else self.kind,  # type: ignore[arg-type]
+                    rate=_at(self.rate, injected),
+                    begin=self.begin,
+                    end=self.end,
+                    seconds=self.seconds,
+                    way=way,
+                )
+
+    def each(self) -> Iterator[FaultLine]:
+        """The line as lines of one component and one way."""
+        for component in self.components:
+            for way in self.ways or (self.way,):
+                yield replace(self, components=(component,), ways=(), way=way, pick=None)
 
 
 @options_by_name
@@ -165,6 +177,11 @@ def _at(rate: Rate, injected: float | None) -> float:
 def _names(components: object) -> None:
     if not components or not isinstance(components, tuple) or not all(isinstance(each, str) for each in components):
         raise ConfigError("components", components, "must name at least one component, e.g. store")
+
+
+def _ways(ways: object) -> None:
+    if not isinstance(ways, tuple) or not all(each and isinstance(each, str) for each in ways):
+        raise ConfigError("ways", ways, "must be names, e.g. empty")
 
 
 def _rate(rate: object) -> None:

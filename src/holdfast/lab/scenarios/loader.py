@@ -140,7 +140,7 @@ _traffic = partial(
         "diurnal": partial(_table, Diurnal, {}),
     },
 )
-_lines = {"components": _values}
+_lines = {"components": _values, "ways": _values}
 _scenario: Callable[[str, Any], Scenario] = partial(
     _table,
     Scenario,

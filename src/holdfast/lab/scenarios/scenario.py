@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from holdfast.core._options import duration, options_by_name, text, whole
+from holdfast.core._options import duration, flag, options_by_name, text, whole
 from holdfast.errors import ConfigError
 from holdfast.lab.draws import Draws
 from holdfast.lab.faults.plan import FaultPlan
@@ -40,6 +40,7 @@ class Scenario:
         rates: the rates at which it is played, one run each, for faults whose rate is ``"injected"``; empty where
             nothing of it varies.
         faults: what fails, by schedule.
+        apart: whether each fault is played by itself, every component in a run of its own, see :meth:`cases`.
         outages: what fails at random times.
         flushes: when the cache forgets everything, in seconds of the run.
         deadline: seconds after which an answer is no use any more.
@@ -61,6 +62,7 @@ class Scenario:
     traffic: Traffic
     rates: tuple[float, ...] = ()
     faults: tuple[FaultLine, ...] = ()
+    apart: bool = False
     outages: tuple[OutageLine, ...] = ()
     flushes: tuple[float, ...] = ()
     deadline: float = 30.0
@@ -89,6 +91,9 @@ class Scenario:
         if varies != bool(self.rates):
             rule = "must be there for faults whose rate is injected" if varies else "no fault's rate is injected"
             raise ConfigError("rates", list(self.rates), rule)
+        if flag("apart", self.apart) and (self.outages or not self.faults):
+            raise ConfigError("apart", self.apart, "needs [[faults]], and no [[outages]]")
+        self.cases()  # their rule
         for at in self.flushes:
             duration("flushes", at, or_zero=True)
         for part in self.parts:
@@ -100,6 +105,22 @@ class Scenario:
                 _provider(SimulatorOptions(), options)
             except ConfigError as error:
                 raise ConfigError(f"{name}.{error.field}", error.value, error.rule) from error
+
+    def cases(self) -> tuple[Scenario, ...]:
+        """What is played: the scenario, or one for each of its faults and components, where they are played apart.
+
+        These are named after it and the fault, e.g. ``"matrix/store garbage empty"``.
+        """
+        if not self.apart:
+            return (self,)
+        found: dict[str, Scenario] = {}
+        for line in self.faults:
+            for alone in line.each():
+                name = f"{self.name}/{' '.join(filter(None, (*alone.components, alone.kind, alone.way)))}"
+                if name in found:
+                    raise ConfigError("faults", name, "stands there twice")
+                found[name] = replace(self, name=name, faults=(alone,), apart=False)
+        return tuple(found.values())
 
     def plan(self, seed: int, rate: float | None) -> FaultPlan:
         """What fails in a run: the same for every configuration."""

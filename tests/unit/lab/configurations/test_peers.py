@@ -6,6 +6,7 @@ comparison itself runs with the real ones.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import sys
 from contextlib import contextmanager
@@ -88,6 +89,7 @@ class CircuitBreaker:
             if self._state == "half-open" or self._failures >= self._most:
                 self._storage.opened_at = dt.datetime.now(dt.UTC)
                 self._move("open")
+                raise CircuitBreakerError("Failures threshold reached, circuit breaker opened") from None
             raise
         self._failures = 0
         if self._state == "half-open":
@@ -185,6 +187,32 @@ def test_what_hangs_is_cancelled_and_not_repeated() -> None:
 
     hang = Fault(component="store", kind=Kind.HANG)
     assert run_world(main, options(hang)).value == ("AttemptTimeoutError", 30.0)
+
+
+def test_a_cancellation_that_opens_a_breaker_is_one_still() -> None:
+    """The calls that hang open the breaker when the gateway ends them, and each question ends at its limit."""
+
+    async def main(world: World) -> list[tuple[str, float]]:
+        async with asyncio.TaskGroup() as users:
+            tasks = [users.create_task(world.ask(QUESTION, request=f"user-{number}")) for number in range(5)]
+        assert [move.after for move in world.record.breakers] == ["open"]
+        return [(asked.error, asked.seconds) for asked in (task.result() for task in tasks)]
+
+    for component in ("model", "store"):
+        ended = run_world(main, options(Fault(component=component, kind=Kind.HANG)), max_seconds=600).value
+        assert ended == [("AttemptTimeoutError", 30.0)] * 5
+
+
+def test_every_error_is_repeated() -> None:
+    """By tenacity's default nothing is told apart: rate limits and wrong keys are repeated as lost connections are."""
+
+    async def main(world: World) -> int:
+        await world.ask(QUESTION)
+        return len(world.providers["openai"].calls)
+
+    for way in ("rate_limited", "auth", "reset"):
+        failing = Fault(component="model:openai", kind=Kind.ERRORS, way=way)
+        assert run_world(main, options(failing)).value == 3, way
 
 
 def test_the_second_model_is_asked_when_attempts_are_used_up() -> None:

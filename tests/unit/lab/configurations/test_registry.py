@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,8 +37,10 @@ NAMES = (
     "without-retry",
     "without-breaker",
     "without-failover",
+    "without-hedge",
     "without-cache",
     "without-lexical",
+    "without-standby",
     "without-stale",
     "without-extract",
     "without-probes",
@@ -44,7 +49,9 @@ NAMES = (
 PLAYED = tuple(name for name in NAMES if name != "tenacity-pybreaker")
 
 
-def ask(name: str, *faults: Fault, times: int = 1, after: float = 0.0, warm: bool = False) -> list[Asked]:
+def ask(
+    name: str | Configuration, *faults: Fault, times: int = 1, after: float = 0.0, warm: bool = False
+) -> list[Asked]:
     """The question, some times, under a configuration; ``warm``: once before the faults begin, at ``after``."""
 
     async def main(world: World) -> list[Asked]:
@@ -54,7 +61,14 @@ def ask(name: str, *faults: Fault, times: int = 1, after: float = 0.0, warm: boo
         return [await world.ask(QUESTION, request=f"user-{number}") for number in range(times)]
 
     options = WorldOptions(faults=FaultPlan(faults), provider=SimulatorOptions(speed=0))
-    return run_world(main, configuration_of(name).options(options)).value
+    configuration = configuration_of(name) if isinstance(name, str) else name
+    return run_world(main, configuration.options(options)).value
+
+
+def uncopied(name: str) -> Configuration:
+    """A configuration that also lacks the copy of the documents, which stands in for much else."""
+    known = configuration_of(name)
+    return replace(known, policies=replace(known.policies, standby=False))
 
 
 def down(component: str, begin: float = 0.0) -> Fault:
@@ -68,6 +82,14 @@ def test_every_configuration_has_its_name() -> None:
     for name, configuration in configurations().items():
         assert configuration.name == name
         assert configuration.about.endswith(".")
+
+
+def test_every_configuration_is_documented() -> None:
+    """The reference's table names each configuration once, and nothing that is none."""
+    text = (Path(__file__).parents[4] / "docs/reference/lab.md").read_text()
+    table = text.partition("## Configurations")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE)
+    assert sorted(name for row in rows for name in re.findall(r"`([^`]+)`", row)) == sorted(NAMES)
 
 
 def test_configurations_go_to_other_processes() -> None:
@@ -112,9 +134,10 @@ def test_nothing_stands_between_a_failure_and_the_user() -> None:
 def test_a_part_that_is_left_out_is_missed() -> None:
     """Each part that can be left out answers a question that fails, or is worse, without it."""
     later, store = 301.0, down("store", 10.0)
-    assert ask(DEFAULT, store, after=later, warm=True)[0].source == "stale_cache"
+    assert ask(DEFAULT, store, after=later, warm=True)[0].source == "live"
+    assert ask("without-standby", store, after=later, warm=True)[0].source == "stale_cache"
     for without in ("without-stale", "without-cache"):
-        assert ask(without, store, after=later, warm=True)[0].source == "faq", without
+        assert ask(uncopied(without), store, after=later, warm=True)[0].source == "faq", without
     assert ask("no-local-fallbacks", store, after=later, warm=True)[0].source == "static"
     models = down("model")
     assert ask(DEFAULT, models)[0].source == "extract"
@@ -122,7 +145,7 @@ def test_a_part_that_is_left_out_is_missed() -> None:
     assert ask("no-local-fallbacks", models)[0].source == "static"
     assert ask("without-failover", down("model:openai"))[0].source == "extract"
     assert ask(DEFAULT, down("embedder"))[0].source == "live"
-    assert ask("without-lexical", down("embedder"))[0].source == "faq"
+    assert ask(uncopied("without-lexical"), down("embedder"))[0].source == "faq"
 
 
 def test_retries_and_breakers_can_be_left_out() -> None:
@@ -142,6 +165,23 @@ def test_retries_and_breakers_can_be_left_out() -> None:
     assert openings > 0
     assert play("without-retry")[0] == 0
     assert play("without-breaker")[1] == 0
+
+
+def test_hedges_can_be_left_out() -> None:
+    """While the first model takes long another one is asked beside it, and without hedges nobody is."""
+
+    def beside(name: str) -> int:
+        async def main(world: World) -> int:
+            for number in range(30):
+                await world.ask(f"{QUESTION.text} ({number})", request=f"user-{number}")
+            return sum(count for (_, cause), count in world.record.model_calls.items() if cause == "hedge")
+
+        slow = Fault(component="model:openai", kind=Kind.SLOW, seconds=4.0, rate=0.2)
+        options = WorldOptions(faults=FaultPlan([slow]))
+        return run_world(main, configuration_of(name).options(options)).value
+
+    assert beside(DEFAULT) > 0
+    assert beside("without-hedge") == 0
 
 
 def test_without_probes_nobody_asks_a_model_that_was_given_up() -> None:

@@ -38,7 +38,7 @@ def test_calm() -> None:
     ("component", "tier"),
     [
         ("cache", "full"),
-        ("store", "minimal"),
+        ("store", "degraded"),
         ("embedder", "degraded"),
         ("model:openai", "degraded"),
         ("model:anthropic", "full"),
@@ -59,20 +59,25 @@ def test_no_models_and_no_embedder() -> None:
     """Where answers are quoted, and found by words, the store is all it takes."""
     plain = Clairvoyant(models=(), embedder="")
     assert best([down("model"), down("embedder")], plain) == {"full": 1.0}
-    assert best([down("store")], plain) == {"minimal": 1.0}
+    assert best([down("store")], plain) == {"degraded": 1.0}
+
+
+def test_without_a_copy_the_store_is_needed() -> None:
+    """Where there is no copy of the documents, nobody can answer from them while the store is lost."""
+    assert best([down("store")], Clairvoyant(copied=False)) == {"minimal": 1.0}
 
 
 def test_independent_draws() -> None:
     """Each dependency fails on its own draws: one call each at 20% leaves the product of what works."""
     found = QUICK.qualities([down("store", rate=0.2), down("model", rate=0.2)], 10.0)
     assert found[Tier.FULL] == pytest.approx(0.8 * 0.8)
-    assert found[Tier.DEGRADED] == pytest.approx(0.8 * (1 - 0.2 * 0.2) - 0.64)
-    assert found[Tier.MINIMAL] == pytest.approx(0.2 + 0.8 * 0.04)
+    assert found[Tier.DEGRADED] == pytest.approx(1 - 0.2 * 0.2 - 0.64)
+    assert found[Tier.MINIMAL] == pytest.approx(0.2 * 0.2)
 
 
 def test_more_calls() -> None:
     """It calls again until it succeeds: six calls at 50% fail once in 64."""
-    assert Clairvoyant().qualities([down("store", rate=0.5)], 10.0)[Tier.MINIMAL] == pytest.approx(1 / 64)
+    assert Clairvoyant().qualities([down("store", rate=0.5)], 10.0)[Tier.DEGRADED] == pytest.approx(1 / 64)
 
 
 def test_faults_add_up() -> None:
@@ -84,7 +89,7 @@ def test_patience() -> None:
     """It waits for the end of an outage that ends within its patience, and not for another."""
     outage = [down("store", begin=5, end=30)]
     assert best(outage, Clairvoyant(patience=25), at=5) == {"full": 1.0}
-    assert best(outage, Clairvoyant(patience=24), at=5) == {"minimal": 1.0}
+    assert best(outage, Clairvoyant(patience=24), at=5) == {"degraded": 1.0}
     assert best(outage, Clairvoyant(patience=0), at=4) == {"full": 1.0}
     assert best(outage, Clairvoyant(patience=0), at=30) == {"full": 1.0}
 
@@ -93,7 +98,7 @@ def test_slowness_is_waited_for() -> None:
     """What is slow, and not too slow to wait for, is no loss."""
     slow = Fault(component="store", kind=Kind.SLOW, seconds=5.0)
     assert best([slow], Clairvoyant(patience=5)) == {"full": 1.0}
-    assert best([slow], Clairvoyant(patience=4)) == {"minimal": 1.0}
+    assert best([slow], Clairvoyant(patience=4)) == {"degraded": 1.0}
     mixed = Fault(component="store", kind=Kind.MIXED)
     assert Clairvoyant(calls=1).qualities([mixed], 0.0)[Tier.FULL] == pytest.approx(0.2)
 

@@ -139,7 +139,7 @@ def test_targets() -> None:
     """Targets say what was measured, and whether it was enough; what leaves a component out has none."""
     rows = checked(suite()).table("What was to be reached")
     assert rows["target"] == ["holdfast"]
-    assert rows["user-facing errors below 0.1% at 2%"] == ["0.10% missed"]
+    assert rows["user-facing errors below 0.1% at 2%"] == ["0.10% missed 0.034% to 0.29%"]
     assert rows["errors cut by 80% or more at 5%"] == ["98.0% met"]
 
 
@@ -173,7 +173,15 @@ def test_recovery_and_thresholds() -> None:
 def test_all_measures_side_by_side() -> None:
     """Configurations stand beside each other, measure by measure; what was not measured is a dash or left out."""
     runs = [
-        outcome("holdfast", errors=1, cost_usd=2.0, mttr=(10.0,), error_causes={"static": 1}),
+        outcome(
+            "holdfast",
+            errors=1,
+            cost_usd=2.0,
+            cost_by_cause={"first": 1.5, "retry": 0.5},
+            cost_by_model={"openai/gpt-4o-mini": 2.0},
+            mttr=(10.0,),
+            error_causes={"static": 1},
+        ),
         outcome("nothing", errors=50, error_causes={"failed": 40, "late": 10}, seconds_in_tier={}),
     ]
     rows = checked(runs).table("suite: all measures, 1 seed")
@@ -181,9 +189,30 @@ def test_all_measures_side_by_side() -> None:
     assert rows["user-facing errors"] == ["0.10% 0.018% to 0.56%", "5.00% 3.81% to 6.53%"]
     assert rows["cost of 1,000 questions"] == ["$2.00", "$0"]
     assert rows["MTTR"] == ["10.00 s", "–"]
+    assert rows["errors saved, of those of “nothing”"] == ["98.0%", "–"]
+    assert rows["cost of 1,000 questions: retry"] == ["$0.5000", "–"]
+    assert rows["cost of 1,000 questions: openai/gpt-4o-mini"] == ["$2.00", "–"]
     assert rows["errors: failed"] == ["0%", "4.00%"]
     assert rows["time in tier full"] == ["100%", "–"]
     assert "first text, p95" not in rows
+
+
+def test_scenarios_of_one_family_stand_in_one_table() -> None:
+    """What is played apart is reported together: a row for each, and all of it folded away under the table."""
+    runs = [
+        outcome(name, scenario=f"matrix/{fault}", errors=errors, mttr=(2.0,))
+        for fault, errors in (("store down", 0), ("cache slow", 20))
+        for name in ("holdfast", "nothing")
+    ]
+    found = checked(runs)
+    rows = found.table("User-facing errors, with 95% intervals")
+    assert rows["matrix"] == ["holdfast", "nothing"]
+    assert rows["cache slow"][0].startswith("2.00%")
+    assert found.texts.count("store down") == 2 + 1  # a row of each table, and what is folded away
+    assert "Lab report: matrix" in found.texts
+    assert found.table("matrix: Mean over all outages")["matrix/cache slow"][:2] == ["nothing", "1"]
+    assert "Mean over all outages of all seeds, with 95% intervals" not in found.tables
+    assert "matrix/store down: all measures, 1 seed; intervals are 95%" in found.tables
 
 
 def test_timeline() -> None:

@@ -7,7 +7,7 @@ from math import inf, nan
 
 import pytest
 
-from holdfast.lab.report.intervals import Estimate, difference, jackknife, mean, part_of_runs, share
+from holdfast.lab.report.intervals import Estimate, difference, events, jackknife, mean, part_of_runs, share
 
 
 def test_students_interval() -> None:
@@ -121,3 +121,14 @@ def test_coverage() -> None:
         assert found.high is not None
         hits += found.low <= 0 <= found.high
     assert hits / 2000 == pytest.approx(0.95, abs=4 * (0.95 * 0.05 / 2000) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("count", "low", "high"), [(0, 0.0, 3.689), (1, 0.0253, 5.572), (5, 1.623, 11.668), (20, 12.217, 30.888)]
+)
+def test_rare_events(count: int, low: float, high: float) -> None:
+    """A count has the exact interval of Poisson's distribution, as tables have it, in the units of its time."""
+    found = events(count, 0.5)
+    assert found is not None
+    assert (found.value, found.low, found.high) == pytest.approx((2 * count, 2 * low, 2 * high), rel=2e-3)
+    assert events(count, 0.0) is None

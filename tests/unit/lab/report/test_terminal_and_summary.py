@@ -15,6 +15,7 @@ from tests.unit.lab.report.making import outcome, suite
 from holdfast.errors import MissingExtraError
 from holdfast.lab.report.summary import summary
 from holdfast.lab.report.terminal import print_report
+from holdfast.lab.report.traces import trace_of
 from holdfast.lab.scenarios.loader import shipped
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def test_a_suite() -> None:
         "suite: user-facing errors by share of failing calls configuration 0% 2% 5% 20%",
         "holdfast 0% [0%, 0.13%] 0.10% [0.034%, 0.29%]",
         "suite: errors saved, of those of “nothing”",
-        "user-facing errors below 0.1% at 2% 0.10% MISSED",
+        "user-facing errors below 0.1% at 2% 0.10% [0.034%, 0.29%] MISSED",
         "without-retry 0.637 0.600, suite at 20%",
         "probes harms",
         "Better without: probes.",
@@ -60,6 +61,26 @@ def test_many_configurations() -> None:
     text = printed([outcome(f"c{place}") for place in range(9)], width=220)
     assert "measure user-facing errors useful but degraded availability" in text
     assert "breaker openings" not in text
+
+
+def test_many_scenarios() -> None:
+    """Of more than two scenarios the main measures are printed, and all outages in one table."""
+    runs = [outcome(scenario=name, recovery=(4.0,)) for name in ("store-down", "killed", "total-outage")]
+    text = printed(runs, width=220)
+    assert text.count("configuration user-facing errors useful but degraded") == 0
+    assert text.count("measure user-facing errors useful but degraded availability") == 3
+    assert "breaker openings" not in text
+    assert "total-outage holdfast 1" in text
+
+
+def test_scenarios_of_one_family() -> None:
+    """What is played apart is a row of one table, with configurations across, and not in the table of outages."""
+    names = ("holdfast", "nothing")
+    runs = [outcome(name, scenario=f"matrix/{each}", mttr=(2.0,)) for each in ("store down", "hang") for name in names]
+    text = printed(runs)
+    assert "matrix: user-facing errors matrix holdfast nothing" in text
+    assert "store down 0% [0%, 0.38%] 0% [0%, 0.38%]" in text
+    assert "matrix: longest recovery" in text
 
 
 def test_nothing() -> None:
@@ -94,6 +115,7 @@ def test_summary_of_a_suite() -> None:
     assert "p95" not in measured[0.2, "clairvoyant"]
     assert {each["configuration"] for each in data["scores"]} == {"holdfast", "without-retry", "without-probes"}
     assert len(data["traces"]) == 48
+    assert data["trace"] == trace_of(reversed(suite())) != trace_of(suite()[1:])
     assert data["thresholds"][0]["unit"] == "failures in a row"
 
 

@@ -31,6 +31,22 @@ def test_some_of_them_are_picked_by_the_seed() -> None:
     assert picked[3] == tuple(each.component for each in line.faults(None, Draws(3)))
 
 
+def test_a_line_with_several_ways_is_one_fault_of_each() -> None:
+    """Each way is a fault by itself, of every component; and they can be taken apart."""
+    line = FaultLine(components=("store", "cache"), kind="garbage", ways=("empty", "truncated"), begin=1)
+    pairs = [(name, way) for name in line.components for way in line.ways]
+    assert [(each.component, each.way) for each in line.faults(None, None)] == pairs
+    apart = list(line.each())
+    assert [(each.components, each.way, each.ways, each.begin) for each in apart] == [
+        ((name,), way, (), 1) for name, way in pairs
+    ]
+    for ways in ("empty", ("",), (1,)):
+        with pytest.raises(ConfigError, match="must be names"):
+            FaultLine(components=("store",), kind="garbage", ways=ways)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="one of them is enough"):
+        FaultLine(components=("store",), kind="garbage", way="empty", ways=("gone",))
+
+
 def test_outages_of_one_group_come_together() -> None:
     """Components of a group fail at the same times, those of none at times of their own."""
     both: dict[str, Any] = {"components": ("x", "y"), "every": 50.0, "shortest": 5.0}

@@ -165,3 +165,18 @@ def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     """Who mistypes a scenario reads which there are."""
     with pytest.raises(NotFoundError, match="suite"):
         shipped("siute")
+
+
+def test_faults_that_are_played_apart() -> None:
+    """A file says so in one line; there must be faults, no random outages, and none of them twice."""
+    fault = '[[faults]]\ncomponents = ["store", "cache"]\nkind = "down"\n'
+    apart = parse_scenario(f"apart = true\n{LEAST}{fault}", source="x", name="x")
+    assert [case.name for case in apart.cases()] == ["x/store down", "x/cache down"]
+    outage = '[[outages]]\ncomponents = ["store"]\nevery = 9\nshortest = 1\n'
+    for lines in ("", outage, fault + outage):
+        with pytest.raises(ConfigError, match=r"x: apart=True: needs \[\[faults\]\], and no \[\[outages\]\]"):
+            parse_scenario(f"apart = true\n{LEAST}{lines}", source="x")
+    with pytest.raises(ConfigError, match="x: faults='x/store down': stands there twice"):
+        parse_scenario(f"apart = true\n{LEAST}{fault}{fault}", source="x", name="x")
+    with pytest.raises(ConfigError, match="apart='yes'"):
+        parse_scenario(f'apart = "yes"\n{LEAST}{fault}', source="x")
