@@ -269,6 +269,7 @@ class Exchange:
             background=self.network.background,
             end=self._calls.hear_out if trial else self._calls.drop,
             wait_for_losers=not trial,
+            again=not trial,
         )
 
     def _next_beside(self, link: Link, *, well: bool = False) -> Link | None:

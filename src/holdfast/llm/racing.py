@@ -33,6 +33,7 @@ async def race(
     background: Background,
     end: Callable[[asyncio.Task[Outcome]], Coroutine[Any, Any, None]],
     wait_for_losers: bool,
+    again: bool = False,
 ) -> list[Outcome]:
     """What ``first`` gives, and what ``second`` gives where ``first`` has not ended after ``after_ns``.
 
@@ -44,6 +45,7 @@ async def race(
         background: where losers come to their end, whatever becomes of the caller.
         end: brings a task that was not needed to its end.
         wait_for_losers: whether their ends are waited for.
+        again: whether ``second`` is asked again, after as long each time, until it gives one or ``first`` ends.
 
     Returns:
         Failures, and an answer at their end if there was one.
@@ -54,8 +56,11 @@ async def race(
     tasks = [asyncio.ensure_future(first)]
     taken: asyncio.Task[Outcome] | None = None
     try:
-        if not await _ends_within(tasks[0], after_ns, clock) and (other := second()) is not None:
-            tasks.append(asyncio.ensure_future(other))
+        while not await _ends_within(tasks[0], after_ns, clock):
+            if (other := second()) is not None:
+                tasks.append(asyncio.ensure_future(other))
+            if other is not None or not again:
+                break
         while (taken := _answer(tasks)) is None and (running := [task for task in tasks if not task.done()]):
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         failures: list[Outcome] = []
