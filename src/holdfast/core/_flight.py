@@ -57,6 +57,7 @@ class Flight:
 
     __slots__ = (
         "_begun_ns",
+        "_call_id",
         "_charge",
         "_delays",
         "_last",
@@ -65,7 +66,6 @@ class Flight:
         "_retried",
         "alternatives",
         "attempt",
-        "call_id",
         "over",
     )
 
@@ -81,7 +81,14 @@ class Flight:
         self._charge: tuple[RetryBudget, Charge] | None = None
         self.over = False
         self.attempt = 1
-        self.call_id = layer.site.events.next_call_id()
+        self._call_id = ""
+
+    @property
+    def call_id(self) -> str:
+        """The call's id; given out when it is first asked for, which is when the first event of the call is told."""
+        if not self._call_id:
+            self._call_id = self._layer.site.events.next_call_id()
+        return self._call_id
 
     def failed(
         self,

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Any
 
 from holdfast.core._fault_tables import (
     ANY_PROVIDER,
@@ -68,9 +70,10 @@ def _classify(exc: BaseException, clock: Clock, provider: Provider, depth: int) 
             safe_to_replay=True,
             cause=exc,
         )
-    headers = _headers(exc)
+    silent = _is_silent(exc)
+    headers = None if silent else _headers(exc)
     retry_after = _retry_after(headers, clock) if headers is not None else None
-    verdict = _by_content(exc, provider, retry_after) or _by_type(exc)
+    verdict = (None if silent else _by_content(exc, provider, retry_after)) or _by_type(exc)
     weight: float | None = None
     below: Fault | None = None
     if depth > 0 and (verdict is None or verdict.kind is FaultKind.CONNECT):
@@ -97,6 +100,28 @@ def _classify(exc: BaseException, clock: Clock, provider: Provider, depth: int) 
         retry_after=retry_after,
         safe_to_replay=verdict.safe,
         cause=exc,
+    )
+
+
+def _is_silent(exc: BaseException) -> bool:
+    """Whether it has none of the attributes that are looked at: nothing but its class says what it means.
+
+    Most errors are such, and each is classified several times on its way.
+    """
+    cls: Any = type(exc)
+    return _has_none(cls) and _LOOKED_AT.isdisjoint(exc.__dict__)
+
+
+_LOOKED_AT = frozenset({"body", "code", "headers", "response", "status", "status_code", "type"})
+
+
+@lru_cache(maxsize=256)
+def _has_none(cls: type[BaseException]) -> bool:
+    """Whether a class itself gives its instances no such attribute, and nothing that could make one up."""
+    return (
+        not any(hasattr(cls, name) for name in _LOOKED_AT)
+        and not hasattr(cls, "__getattr__")
+        and cls.__getattribute__ is BaseException.__getattribute__
     )
 
 

@@ -19,7 +19,7 @@ import operator
 import threading
 from dataclasses import dataclass
 from enum import IntEnum, auto
-from types import CodeType
+from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from holdfast.core._attempts import Attempts
@@ -302,6 +302,7 @@ _DRIVERS: Mapping[_Kind, Callable[[Attempts, Fn, int], Fn]] = {
     _Kind.AGEN: bind_agen,
 }
 
+_PLAIN = (FunctionType, MethodType)
 _FLAGS = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_GENERATOR
 _BY_FLAG = {
     inspect.CO_COROUTINE: _Kind.ASYNC,
@@ -318,7 +319,7 @@ def _kind(fn: Any) -> _Kind:  # noqa: ANN401  anything: that is what is found ou
         ConfigError: it is none that can be guarded; the sentence says what to do instead.
     """
     code = getattr(fn, "__code__", None)
-    if code.__class__ is CodeType and inspect.isroutine(fn):
+    if code.__class__ is CodeType and (fn.__class__ in _PLAIN or inspect.isroutine(fn)):
         return _BY_FLAG[code.co_flags & _FLAGS]  # the quick way, for `call`
     check_function(fn)
     while isinstance(fn, functools.partial):

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from asyncio import _get_running_loop
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from functools import partial, update_wrapper
@@ -206,8 +207,8 @@ class SingleFlight:
 
         What they hold is let go outside the lock: closing a coroutine runs its ``finally``.
         """
-        if not self._loops:
-            return False
+        if not self._loops or (len(self._loops) == 1 and _get_running_loop() in self._loops):
+            return False  # mostly there is one loop, and it runs
         with self._lock:
             closed = [loop for loop in self._loops if loop.is_closed()]
             self._loops.difference_update(closed)

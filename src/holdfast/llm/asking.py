@@ -122,10 +122,14 @@ class Calls:
                     self._account(attempt, Cause.WASTED)
 
     def give_up(self, link: Link) -> None:
-        """Wait no longer for a call that has had no output: it ends as one whose time was up."""
-        attempt, task = self._under_way[link]
-        attempt.given_up = True
-        task.cancel()
+        """Wait no longer for a call that has had no output: it ends as one whose time was up.
+
+        One that is ending already is left to it: a second cancellation would look like the caller's own.
+        """
+        attempt, task = self._under_way.get(link, (None, None))
+        if attempt is not None and task is not None and not attempt.given_up:
+            attempt.given_up = True
+            task.cancel()
 
     async def done(self, opened: Opened) -> None:
         """The answer was given to its end."""

@@ -119,7 +119,6 @@ class Attempt:
             ConnectionError, TimeoutError: as the HTTP port raises them.
         """
         begun, pace = self.clock.now_ns(), self.link.state.pace
-        waiting = pace.begin()
         limits, streamed = self.timers, self.question.streamed
         head = limits.headers if streamed else self.seconds
         request = http_request(
@@ -130,6 +129,7 @@ class Attempt:
             connect_timeout=limits.connect,
             prefix=self.prefix,
         )
+        waiting = pace.begin(streamed=streamed)
         try:
             response = await self._until(begun + to_ns(head), self.http.send(request), self._late("answer", head))
             pace.heard(waiting)
@@ -151,13 +151,13 @@ class Attempt:
                 await response.close()
         except CancelledError:
             self.dropped = True
-            pace.gave_up(waiting, streamed=streamed)
+            pace.gave_up(waiting)
             if self.given_up and (task := current_task()) is not None and not task.uncancel():
                 name = self.link.target.name
                 raise AttemptTimeoutError(f"{name} has gone silent: calls are late, and none is heard of.") from None
             raise
-        except (AttemptTimeoutError, DeadlineExceededError):
-            pace.gave_up(waiting, streamed=streamed)
+        except (TimeoutError, DeadlineExceededError):  # a connection that is not made in time says nothing either
+            pace.gave_up(waiting)
             raise
         finally:
             pace.heard(waiting)  # unless nobody waited to the end, the target has spoken, if only by breaking off

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdfast.core.breaker_snapshot import BreakerState
+from holdfast.core.clock import NS_PER_SECOND
 from holdfast.errors import RejectedError
 from holdfast.llm.attempt import Attempt
 from holdfast.llm.costs import Cause
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["PROBE_SECONDS", "probe"]
 
 PROBE_SECONDS = 5.0
-"""The time that a target has to answer a probe."""
+"""The time that a target has to answer a probe, at least: it has as long as its answers take before they are late."""
 
 _ASKED = "Reply with the word OK."
 _MAX_TOKENS = 32
@@ -51,24 +52,32 @@ async def probe(network: Network, route: ModelRoute | EmbeddingRoute, target: Ta
         return False
     link, breaker = links[0], links[0].state.breaker
     question = _question(route)
-    await _ask(network, link, question, guarded=False)
+    seconds = _seconds(link, route)
+    await _ask(network, link, question, seconds, guarded=False)
     breaker.allow_probe()
     for _ in range(breaker.options.success_threshold):
         if breaker.state is BreakerState.CLOSED:
             break
         try:
-            await _ask(network, link, question, guarded=True)
+            await _ask(network, link, question, seconds, guarded=True)
         except RejectedError:  # somebody's question is the probe just now: it finds out as well
             break
     return breaker.state is BreakerState.CLOSED
 
 
-async def _ask(network: Network, link: Link, question: Question, *, guarded: bool) -> None:
+def _seconds(link: Link, route: ModelRoute | EmbeddingRoute) -> float:
+    # One that has become slow may have been given up for that alone: if no question is led to it, only probes find out
+    # how slow it is. Each that ends too early is learnt from, so that the time grows to what the target takes.
+    late_ns = link.state.pace.late_ns(streamed=False) or 0
+    return max(PROBE_SECONDS, min(route.options.attempt_seconds, late_ns / NS_PER_SECOND))
+
+
+async def _ask(network: Network, link: Link, question: Question, seconds: float, *, guarded: bool) -> None:
     attempt = Attempt(
         link=link,
         question=question,
         timers=StreamTimers(),
-        seconds=PROBE_SECONDS,
+        seconds=seconds,
         http=network.http(link.target.provider),
         clock=network.clock,
         patience=network.patience,

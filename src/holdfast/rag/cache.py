@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from holdfast.rag.query import Query
-    from holdfast.rag.types import Answer
+    from holdfast.rag.types import Answer, Scalar
 
 __all__ = ["AnswerCache", "CachedAnswer", "cache_key"]
+
+_KEYS = 256
+_as_json = json.JSONEncoder(ensure_ascii=False).encode  # made once: ``json.dumps`` makes one for each key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +73,18 @@ class AnswerCache(Protocol):
 
 def cache_key(query: Query, *, top_k: int) -> str:
     """The key of a question: equal for questions that differ only in case, spacing and a closing question mark."""
-    words = " ".join(query.question.casefold().split()).rstrip(" ?!.")
-    parts = [words, query.collection, top_k, sorted(query.filters.items())]
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
+    if query.filters:
+        return _key_of(query.question, query.collection, top_k, sorted(query.filters.items()))
+    return _known_key(query.question, query.collection, top_k)
+
+
+@lru_cache(_KEYS)
+def _known_key(question: str, collection: str, top_k: int) -> str:
+    """A question's key is asked for several times while it is answered."""
+    return _key_of(question, collection, top_k, [])
+
+
+def _key_of(question: str, collection: str, top_k: int, filters: list[tuple[str, Scalar]]) -> str:
+    words = " ".join(question.casefold().split()).rstrip(" ?!.")
+    text = _as_json([words, collection, top_k, filters])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

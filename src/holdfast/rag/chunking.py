@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from holdfast.errors import ConfigError
@@ -27,8 +28,6 @@ CHUNKER_VERSION = "1"
 """Part of every document's content hash. Raise it with any change that makes other chunks of the same text."""
 
 _OURS = re.compile(r"chk_[0-9a-f]{24}")
-_MOST_EQUAL = 100
-"""Equal passages of one document that are told apart when a text is compared with its id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +106,10 @@ def is_intact(chunk: Chunk) -> bool:
     """Whether a chunk's text is the one that its id was made of. An id that was not made here says nothing: True."""
     if not _OURS.fullmatch(chunk.id):
         return True
-    return any(_chunk_id(chunk.document_id, chunk.text, place) == chunk.id for place in range(_MOST_EQUAL))
+    # How many equal passages come before it: mostly none, in a document of nothing else all, and never more than that.
+    last = chunk.ordinal
+    either = chain.from_iterable((few, last - few) for few in range(last // 2 + 1))
+    return any(_chunk_id(chunk.document_id, chunk.text, place) == chunk.id for place in either)
 
 
 def _chunk_id(document_id: str, text: str, occurrence: int) -> str:

@@ -91,6 +91,8 @@ def _check_question(question: str) -> None:
         raise InvalidInputError(
             "question", f"has {len(question):,} characters; at most {QUESTION_MAX_CHARS:,} are read: shorten it"
         )
+    if question.isprintable():
+        return  # as nearly all are, and none of those holds one
     for position, character in enumerate(question):
         if unicodedata.category(character) in {"Cc", "Cs"} and character not in _HARMLESS_CONTROLS:
             raise InvalidInputError(

@@ -77,15 +77,18 @@ def fuse(lexical: Sequence[Scored], dense: Sequence[Scored], *, weight: float = 
     words, vectors = _best_by_id(lexical), _best_by_id(dense)
     word_scale, vector_scale = _min_max(words), _min_max(vectors)
     missing = float("-inf")
-    ranked = sorted(
+    other, word_share, vector_share = 1 - weight, word_scale.get, vector_scale.get
+    word, vector = words.get, vectors.get
+    ranked = [
         (
-            -(weight * word_scale.get(chunk_id, 0.0) + (1 - weight) * vector_scale.get(chunk_id, 0.0)),
-            -words.get(chunk_id, missing),
-            -vectors.get(chunk_id, missing),
+            -(weight * word_share(chunk_id, 0.0) + other * vector_share(chunk_id, 0.0)),
+            -word(chunk_id, missing),
+            -vector(chunk_id, missing),
             chunk_id,
         )
         for chunk_id in words.keys() | vectors.keys()
-    )
+    ]
+    ranked.sort()
     return [
         Fused(chunk_id=chunk_id, score=-score, lexical=words.get(chunk_id), cosine=vectors.get(chunk_id))
         for score, _, _, chunk_id in ranked[:k]
@@ -123,13 +126,16 @@ def _best_sentence(hit: Hit, query_vector: Vectors | None) -> float | None:
     vectors = hit.stored.sentence_vectors
     if query_vector is None or vectors is None or not len(vectors) or vectors.shape[1:] != query_vector.shape:
         return None
-    return min(1.0, float((vectors @ query_vector).max()))
+    cosines: list[float] = (vectors @ query_vector).tolist()  # some ten numbers: numpy's own maximum takes longer
+    return min(1.0, max(cosines))
 
 
 def _best_by_id(scored: Sequence[Scored]) -> dict[str, float]:
     best: dict[str, float] = {}
     for each in scored:
-        best[each.chunk_id] = max(each.score, best.get(each.chunk_id, each.score))
+        known = best.get(each.chunk_id)
+        if known is None or each.score > known:
+            best[each.chunk_id] = each.score
     return best
 
 

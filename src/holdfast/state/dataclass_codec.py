@@ -29,6 +29,7 @@ __all__ = ["DataclassCodec"]
 T = TypeVar("T")
 
 _SCALARS = (str, bool, int, float)
+_as_json: Callable[[object], str] = json.JSONEncoder(separators=(",", ":")).encode  # ``json.dumps`` makes one each time
 
 
 class DataclassCodec(Generic[T]):
@@ -52,7 +53,7 @@ class DataclassCodec(Generic[T]):
 
     def encode(self, value: T, /) -> bytes:
         """The bytes to keep."""
-        return json.dumps(self._encode(value), separators=(",", ":")).encode()
+        return _as_json(self._encode(value)).encode()
 
     def decode(self, data: bytes, /) -> T:
         """The object.
@@ -80,12 +81,18 @@ class _Scheme:
         self.said.append(f"{cls.__name__}({' '.join(fields)})")
         pairs = [(name, *self.pair(hints[name])) for name in fields]
 
+        written = [(name, to_plain) for name, to_plain, _ in pairs]
+        read = [(name, from_plain) for name, _, from_plain in pairs]
+
         def encode(value: Any) -> list[Any]:  # noqa: ANN401
-            return [to_plain(getattr(value, name)) for name, to_plain, _ in pairs]
+            return [
+                getattr(value, name) if to_plain is _same else to_plain(getattr(value, name))
+                for name, to_plain in written
+            ]
 
         def decode(plain: Any) -> Any:  # noqa: ANN401
-            items = zip(pairs, _checked(plain, list), strict=True)
-            return cls(**{name: from_plain(item) for (name, _, from_plain), item in items})
+            items = zip(read, _checked(plain, list), strict=True)
+            return cls(**{name: from_plain(item) for (name, from_plain), item in items})
 
         return encode, decode
 
@@ -103,7 +110,7 @@ class _Scheme:
             return (lambda value: value.value), hint
         if hint in _SCALARS:
             self.said.append(hint.__name__)
-            return _same, (lambda plain: _checked(plain, (int, float) if hint is float else hint))
+            return _same, _reader(hint)
         if origin is Mapping or origin is dict:
             return self._mapping(arguments)
         if origin in {Sequence, tuple, list} and (origin is not tuple or arguments[1:] == (...,)):
@@ -142,6 +149,15 @@ class _Scheme:
 
 def _same(value: object) -> object:
     return value
+
+
+def _reader(kind: Any) -> _Plain:  # noqa: ANN401
+    """What takes a value of a scalar type as it is, and refuses any other."""
+
+    def read(plain: Any) -> Any:  # noqa: ANN401
+        return plain if plain.__class__ is kind else _checked(plain, (int, float) if kind is float else kind)
+
+    return read
 
 
 def _checked(plain: Any, kinds: Any) -> Any:  # noqa: ANN401

@@ -6,16 +6,11 @@ the question carries what is left of its patience along, and one failed call use
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
 from holdfast.core._options import duration
 from holdfast.core.clock import NS_PER_SECOND, to_ns
 from holdfast.state.guard import CACHE_SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Patience", "current_patience", "patience_scope"]
 
@@ -50,14 +45,19 @@ class Patience:
         self._left_ns = 0
 
 
-@contextmanager
-def patience_scope(patience: Patience) -> Iterator[None]:
+class patience_scope:  # noqa: N801  a context manager, used like a function
     """Everything inside, tasks that are begun there included, waits for caches out of this patience."""
-    token = _CURRENT.set(patience)
-    try:
-        yield
-    finally:
-        _CURRENT.reset(token)
+
+    __slots__ = ("_patience", "_token")
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+
+    def __enter__(self) -> None:
+        self._token = _CURRENT.set(self._patience)
+
+    def __exit__(self, *_: object) -> None:
+        _CURRENT.reset(self._token)
 
 
 def current_patience() -> Patience | None:

@@ -118,4 +118,7 @@ class TypedCache(Generic[T]):
 
 def key_of(*parts: object) -> str:
     """A short key for what ``parts`` say together: SHA-256 over their JSON, so that no two readings are the same."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return hashlib.sha256(_as_json(parts).encode()).hexdigest()
+
+
+_as_json = json.JSONEncoder().encode

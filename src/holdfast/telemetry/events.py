@@ -91,7 +91,7 @@ class QuestionEmbedded(ServiceEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Searched(ServiceEvent):
-    """The store was searched.
+    """The store was searched, or in its place the copy of its documents: ``dependency`` is then ``"store:standby"``.
 
     Attributes:
         results_count: passages found, 0 or more.

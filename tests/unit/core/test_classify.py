@@ -506,3 +506,57 @@ def test_a_result_that_was_refused_keeps_its_fault() -> None:
     error = errors.UnacceptableResultError("m", result="", fault=fault)
     assert classify(error) == replace(fault, cause=error)
     assert classify(errors.UnacceptableResultError("m", result="", fault=None)).kind is FaultKind.TRANSIENT
+
+
+class TellingError(Exception):
+    """An error whose class says a status."""
+
+    status_code = 429
+
+
+class InventiveError(Exception):
+    """An error that makes attributes up."""
+
+    def __getattr__(self, name: str) -> int:
+        if name == "status":
+            return 503
+        raise AttributeError(name)
+
+
+class GuardedError(Exception):
+    """An error that answers for all its attributes."""
+
+    def __getattribute__(self, name: str) -> Any:
+        return 504 if name == "status" else super().__getattribute__(name)
+
+
+class SlottedError(Exception):
+    """An error that keeps its status in a slot."""
+
+    __slots__ = ("status",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = 503
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (TellingError(), K.THROTTLED),
+        (InventiveError(), K.OVERLOADED),
+        (GuardedError(), K.TIMEOUT),
+        (SlottedError(), K.OVERLOADED),
+    ],
+)
+def test_wherever_an_error_has_its_status(error: Exception, kind: FaultKind) -> None:
+    """In the class, in a slot, or made up when it is asked for: it is found, and of the same class again and again."""
+    assert [classify(error).kind, classify(error).kind] == [kind, kind]
+
+
+def test_an_error_that_is_told_more_later() -> None:
+    """What says nothing is known by its class; once it has a status, by that."""
+    error = TimeoutError()
+    assert classify(error).kind is K.TIMEOUT
+    error.status = 429  # type: ignore[attr-defined]
+    assert classify(error).kind is K.THROTTLED

@@ -63,6 +63,20 @@ def test_active_only_while_somebody_listens() -> None:
     assert heard == []
 
 
+def test_whether_a_class_of_events_is_heard() -> None:
+    """``hears`` follows who comes and goes: a class is heard by who wants it, or a class that it is one of."""
+    events = Events()
+    assert not events.hears(CallSucceeded)
+    stop = events.listen(print, RetrySucceeded)
+    assert (events.hears(CallSucceeded), events.hears(RetrySucceeded)) == (False, True)
+    stop_all = events.listen(print)
+    assert events.hears(CallSucceeded)
+    stop_all()
+    assert (events.hears(CallSucceeded), events.hears(RetrySucceeded)) == (False, True)
+    stop()
+    assert not events.hears(RetrySucceeded)
+
+
 def test_who_comes_and_goes_between_two_events() -> None:
     """A listener that comes hears the next event of a type that was told before, and one that goes hears none more."""
     events = Events()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from holdfast.core.clock import NS_PER_SECOND, to_ns
@@ -123,23 +124,33 @@ class _Front:
         """Whether an operation goes through as it is."""
         return operation in self._role.spared
 
-    async def call(self, operation: str, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the component's own
-        faults, draws = self._faults, self._faults.draws
-        faults.calls[self._name] += 1
-        attempt = draws.next_attempt(f"{self._name} {operation}")
-        if self._latency.median:
-            takes_ns = self._latency.draw_ns(draws, self._name, operation, *attempt)
-            await faults.clock.asleep_ns(takes_ns)
-        met = faults.met(self._name, operation, attempt)
-        if met is None or (way := self._way(*met, operation, attempt)) is None:
-            return await method(*args, **kwargs)
-        fault, kind = met
+    def guarded(self, operation: str, method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """``method``, with what its calls meet before it."""
+        faults, name, latency = self._faults, self._name, self._latency
+        draws, what = faults.draws, f"{name} {operation}"
+
+        async def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the component's own
+            faults.calls[name] += 1
+            attempt = draws.next_attempt(what)
+            if latency.median:
+                await faults.clock.asleep_ns(latency.draw_ns(draws, name, operation, *attempt))
+            met = faults.met(name, operation, attempt)
+            if met is None or (way := self._way(*met, operation, attempt)) is None:
+                return await method(*args, **kwargs)
+            return await self._play(*met, way, operation, partial(method, *args, **kwargs))
+
+        return call
+
+    async def _play(
+        self, fault: Fault, kind: Kind, way: str, operation: str, work: Callable[[], Awaitable[Any]]
+    ) -> Any:  # noqa: ANN401 - as above
+        faults = self._faults
         faults.played[self._name, kind.value] += 1
         if kind is Kind.SLOW:
             await faults.clock.asleep_ns(to_ns(fault.seconds))
-            return await method(*args, **kwargs)
+            return await work()
         if kind is Kind.GARBAGE:
-            return await self._spoilt(way, operation, method(*args, **kwargs))
+            return await self._spoilt(way, operation, work())
         if kind is Kind.HANG:
             await self._hang(fault)
         error = self._role.errors[way]() if kind is Kind.ERRORS else self._role.down()
@@ -182,10 +193,6 @@ class _Faulty:
         value = getattr(self._component, name)
         if not callable(value) or not inspect.iscoroutinefunction(value) or self._front.spares(name):
             return value
-        call = self._front.call
-
-        async def guarded(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the component's own
-            return await call(name, value, *args, **kwargs)
-
+        guarded = self._front.guarded(name, value)
         self.__dict__[name] = guarded  # found without this method from now on
         return guarded

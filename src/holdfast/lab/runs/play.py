@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from holdfast.core.clock import to_ns
+from holdfast.lab.runs.collector import seldom_collected
 from holdfast.lab.runs.meter import Meter
 from holdfast.lab.runs.outcome import BUCKET_SECONDS, Outcome
 from holdfast.lab.scenarios.questions import Asker
@@ -103,7 +104,8 @@ def play(run: Run, progress: Callable[[float], object] | None = None) -> Outcome
         beside = [asyncio.create_task(_ticks(world, scenario.seconds, progress))]
         beside += [asyncio.create_task(_flush(world, at)) for at in scenario.flushes]
         try:
-            await _users(world, scenario)
+            with seldom_collected():
+                await _users(world, scenario)
         finally:
             for task in beside:
                 task.cancel()

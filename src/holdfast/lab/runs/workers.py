@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["WorkerError", "play_all", "usable_processors"]
 
 
+_MOST_TOGETHER = 8
+"""Runs that are played at once, however few processors there are; each takes some 200 MB."""
+_ROUNDS = 3
+"""From so many runs for each processor on, what is lost at the end is little."""
+
+
 class WorkerError(HoldfastError):
     """A run ended in a worker process with an error that is no setting's fault, or the process died."""
 
@@ -45,14 +51,16 @@ def play_all(
 
     Args:
         runs: what to play. The longest ones had better come last: they are begun first.
-        jobs: processes at once, 1 or more; 1: in this process; None: one for each processor, and no more than runs.
+        jobs: processes at once, 1 or more; 1: in this process; None: one for each processor, and no more than runs. A
+            few more where the runs are few: five on two processors share them from the beginning, instead of one
+            being played alone at the end.
         progress: is told, for a run, how many virtual seconds of it have been played.
 
     Raises:
         ConfigError: an option, a scenario or a configuration is wrong.
         WorkerError: a run failed, or its process died; says how.
     """
-    wanted = whole("jobs", usable_processors() if jobs is None else jobs, least=1)
+    wanted = _usual(len(runs), usable_processors()) if jobs is None else whole("jobs", jobs, least=1)
     count = min(wanted, len(runs))
     if count <= 1:
         return [play(run, _of(run, progress)) for run in runs]
@@ -62,6 +70,12 @@ def play_all(
     finally:
         for worker in crew:
             worker.end()
+
+
+def _usual(runs: int, processors: int) -> int:
+    """How many processes play so many runs."""
+    together = processors > 1 and runs <= min(_MOST_TOGETHER, _ROUNDS * processors)
+    return runs if together else processors
 
 
 def _of(run: Run, progress: Callable[[Run, float], object] | None) -> Callable[[float], object] | None:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from holdfast.lab.draws import Draws
 
-__all__ = ["Asker", "lab_questions"]
+__all__ = ["Asker", "lab_questions", "worded_anew"]
+
+_MARKS = ".,;:!?-/"
+"""One for each octal digit."""
 
 
 @cache
@@ -53,5 +56,13 @@ class Asker:
         wanted = self._draws.uniform("users", "question", number) * self._bounds[-1]
         question = self._questions[min(bisect_left(self._bounds, wanted), len(self._questions) - 1)]
         if self._draws.chance(self._new_share, "users", "wording", number):
-            return Question(f"{question.text} (no. {number})", question.facts)
+            return Question(worded_anew(question.text, number), question.facts)
         return question
+
+
+def worded_anew(text: str, number: int) -> str:
+    """``text`` with marks behind it that say ``number``: another text for caches, and the same words for searches.
+
+    No number is written out: it would be a word more that no document has, and make every answer less sure.
+    """
+    return f"{text} ({''.join(_MARKS[int(digit)] for digit in f'{number:o}')})"

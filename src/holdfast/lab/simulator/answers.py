@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from functools import lru_cache
-from math import log
+from math import fsum, log
 from typing import TYPE_CHECKING, Any
 
 from holdfast.lab.simulator import tokens
@@ -32,6 +32,7 @@ _PER_PROMPT = 3
 _SECOND_BEST = 0.75
 _QUOTED = 200
 _SENTENCE_CHARS = 1_000
+_SHORT_PROMPT = 20_000
 _DEEPEST = 12
 _WORD = re.compile(r"\w+")
 _CITED = re.compile(r"\[(\d+)\]")
@@ -55,9 +56,13 @@ def prompt_tokens(prompt: Prompt) -> int:
     return texts + _PER_PROMPT + prompt.extra_tokens
 
 
-def answer(prompt: Prompt) -> Answer:
-    """The answer, as long as the prompt allows."""
-    read = prompt_tokens(prompt)
+def answer(prompt: Prompt, read: int | None = None) -> Answer:
+    """The answer, as long as the prompt allows.
+
+    Args:
+        read: the tokens of the prompt, where they are known.
+    """
+    read = prompt_tokens(prompt) if read is None else read
     if prompt.tool is not None:
         arguments = json.dumps(_example(prompt.tool.schema, _question(prompt)), ensure_ascii=False)
         return _limited(prompt, tokens.pieces_of(arguments), "tool", read, tool=prompt.tool.name)
@@ -93,7 +98,9 @@ def _text(prompt: Prompt) -> str:
     question = _question(prompt)
     passages = passages_in(prompt.turns)
     if passages:
-        return " ".join(_cited(passage, sentence) for passage, sentence in _best(passages, question)) or DONT_KNOW
+        short = sum([len(each.text) for each in passages]) <= _SHORT_PROMPT
+        best = (_best_again if short else _best)(tuple(passages), _stems(question))
+        return " ".join(_cited(passage, sentence) for passage, sentence in best) or DONT_KNOW
     quoted = " ".join(question.split())
     quoted = quoted if len(quoted) <= _QUOTED else quoted[:_QUOTED].rstrip() + "..."
     return (
@@ -123,16 +130,21 @@ def _rest(prompt: Prompt, text: str) -> str:
     return text.removeprefix(begun)
 
 
-def _best(passages: Sequence[Passage], question: str) -> list[tuple[Passage, str]]:
+def _best(passages: Sequence[Passage], asked: frozenset[str]) -> list[tuple[Passage, str]]:
+    """The sentences that answer best a question with these stems."""
     sentences = [(passage, each) for passage in passages for each in _statements_in(passage.text)]
     whole = [each for each in sentences if each[1].endswith((".", "!"))]
     stems = [(each, _stems(each[1])) for each in whole or sentences]
-    asked = _stems(question)
     weights = {word: log(1 + len(stems) / (1 + sum(word in other for _, other in stems))) for word in asked}
-    scored = [(sum(weights[word] for word in words & asked), -place) for place, (_, words) in enumerate(stems)]
+    # The order of a set is another one in each process; only an exact sum does not depend on it.
+    scored = [(fsum(weights[word] for word in words & asked), -place) for place, (_, words) in enumerate(stems)]
     ranked = sorted((each for each in scored if each[0] > 0), reverse=True)[:2]
     chosen = [place for score, place in ranked if score >= _SECOND_BEST * ranked[0][0]]
     return [stems[-place][0] for place in sorted(chosen, reverse=True)]
+
+
+_best_again = lru_cache(1_024)(_best)
+"""For prompts of an ordinary length: the same is asked in many wordings."""
 
 
 @lru_cache(2_048)

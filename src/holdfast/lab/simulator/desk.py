@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from holdfast.core.clock import Clock
     from holdfast.lab.simulator.calls import Call
     from holdfast.lab.simulator.fault_plan import Played
+    from holdfast.lab.simulator.fields import Body
     from holdfast.lab.simulator.options import SimulatorOptions
     from holdfast.lab.simulator.prompt import Prompt
     from holdfast.lab.simulator.request import Incoming
@@ -68,7 +69,7 @@ class Desk:
         if request.endpoint == "models":
             script = Script.of_json(200, self._models(request))
         elif request.endpoint == "count_tokens":
-            prompt = _MESSAGES.read(object_of(request.content), counting=True)
+            prompt = _MESSAGES.read(_body(request), counting=True)
             script = Script.of_json(200, {"input_tokens": answers.prompt_tokens(prompt)})
         elif request.endpoint == "embeddings":
             script = self._embed(request, call, played)
@@ -116,7 +117,7 @@ class Desk:
 
     def _embed(self, request: Incoming, call: Call, played: Played | None) -> Script:
         endpoint = _EMBEDDINGS.get(request.provider, _OPENAI_EMBEDDINGS)
-        asked = endpoint.read(object_of(request.content))
+        asked = endpoint.read(_body(request))
         self._known(asked.model)
         headers = self._limits.take(call.key, asked.tokens, request.provider)
         call.prompt_tokens = asked.tokens
@@ -136,12 +137,12 @@ class Desk:
 
     def _chat(self, request: Incoming, call: Call, played: Played | None) -> Script:
         endpoint = _CHATS[request.endpoint]
-        prompt = endpoint.read(object_of(request.content))
+        prompt = endpoint.read(_body(request))
         self._known(prompt.model)
-        self._fits(prompt)
+        read: int | None = self._fits(prompt)
         if played is not None and (overlook := PROMPT_EFFECTS.get(played.fault)):
-            prompt = overlook(prompt)
-        answer = answers.answer(prompt)
+            prompt, read = overlook(prompt), None
+        answer = answers.answer(prompt, read)
         headers = self._limits.take(call.key, answer.prompt_tokens + answer.completion_tokens, request.provider)
         call.prompt_tokens = answer.prompt_tokens
         if played is not None and (effect := ANSWER_EFFECTS.get(played.fault)):
@@ -156,10 +157,11 @@ class Desk:
         self._pace(script.pieces, call, script)
         return script
 
-    def _fits(self, prompt: Prompt) -> None:
+    def _fits(self, prompt: Prompt) -> int:
+        """The tokens of a prompt that the model can read."""
         context, read = self._options.context_of(prompt.model), answers.prompt_tokens(prompt)
         if read + (prompt.max_tokens or 1) <= context:
-            return
+            return read
         wanted = "" if prompt.max_tokens is None else f" and {prompt.max_tokens} for the answer"
         raise Problem(
             Failure.CONTEXT,
@@ -182,8 +184,8 @@ class Desk:
         """The waits before each of ``count`` tokens."""
         options = self._options
         first = self._draw(call, "first", options.first_token, options.first_token_sigma)
-        if not options.per_token * options.speed:
-            return [first] + [0] * (count - 1)
+        if not options.per_token_sigma or not options.per_token * options.speed:
+            return [first] + [to_ns(options.per_token * options.speed)] * (count - 1)
         return [first] + [
             self._draw(call, place, options.per_token, options.per_token_sigma) for place in range(1, count)
         ]
@@ -195,3 +197,12 @@ class Desk:
     def _stamp(self, call: Call, model: str) -> Stamp:
         created = self._clock.wall_ns() // NS_PER_SECOND
         return Stamp(hex_of(24, self._options.seed, "answer", call.number), created, model)
+
+
+def _body(request: Incoming) -> Body:
+    """The JSON object of a request.
+
+    Raises:
+        Problem: there is none.
+    """
+    return object_of(request.content) if request.body is None else request.body

@@ -13,11 +13,12 @@ __all__ = ["hex_of", "lognormal", "normal_factor", "uniform"]
 
 _NORMAL = NormalDist()
 _BITS = 52  # with a half added, the largest stays below 1
+_STEP = 1 / (1 << _BITS)
 
 
 def uniform(seed: int, *key: object) -> float:
     """A number above 0 and below 1, always the same for the same seed and key."""
-    return ((int.from_bytes(_digest(seed, key)[:8]) >> (64 - _BITS)) + 0.5) / (1 << _BITS)
+    return ((int.from_bytes(_digest(seed, key)[:8]) >> (64 - _BITS)) + 0.5) * _STEP
 
 
 def lognormal(median: float, sigma: float, seed: int, *key: object) -> float:

@@ -11,7 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 __all__ = ["FAULTS", "FaultKind", "Parameter", "Scope", "Traits", "Value", "as_markdown"]
 
@@ -38,6 +38,18 @@ class Traits(NamedTuple):
     json_mode: bool
 
 
+_CHATS = frozenset({"chat", "responses", "messages"})
+_FITS: Mapping[Scope, Callable[[Traits], bool]] = {
+    Scope.CALLS: lambda _: True,
+    Scope.CHATS: lambda call: call.endpoint in _CHATS,
+    Scope.STREAMS: lambda call: call.stream and call.endpoint in _CHATS,
+    Scope.WHOLE: lambda call: not call.stream,
+    Scope.JSON_MODE: lambda call: call.json_mode and call.endpoint in _CHATS,
+    Scope.REASONED: lambda call: call.endpoint in _CHATS and call.endpoint != "responses",
+    Scope.EMBEDDINGS: lambda call: call.endpoint == "embeddings",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """An option of a fault. ``least`` is the smallest value that is allowed; texts have none."""
@@ -59,16 +71,7 @@ class FaultKind:
 
     def applies_to(self, call: Traits) -> bool:
         """Whether it can be played on ``call``."""
-        chat = call.endpoint in {"chat", "responses", "messages"}
-        return {
-            Scope.CALLS: True,
-            Scope.CHATS: chat,
-            Scope.STREAMS: chat and call.stream,
-            Scope.WHOLE: not call.stream,
-            Scope.JSON_MODE: chat and call.json_mode,
-            Scope.REASONED: chat and call.endpoint != "responses",
-            Scope.EMBEDDINGS: call.endpoint == "embeddings",
-        }[self.scope]
+        return _FITS[self.scope](call)
 
     @property
     def defaults(self) -> dict[str, Value]:

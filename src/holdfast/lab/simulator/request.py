@@ -35,6 +35,7 @@ class Incoming:
         path: without the provider's prefix and version.
         headers: names in lower case.
         endpoint: what it is for; ``"unknown"`` for another address.
+        body: the JSON object in ``content``; None when it is none.
         key: the API key; None when there is none.
     """
 
@@ -42,6 +43,7 @@ class Incoming:
     path: str
     headers: Mapping[str, str]
     content: bytes
+    body: dict[str, Any] | None
     endpoint: str
     provider: ProviderKind
     key: str | None
@@ -67,7 +69,8 @@ def incoming(method: str, path: str, headers: Mapping[str, str], content: bytes)
     inner = inner.removeprefix("/v1").rstrip("/") or "/"
     endpoint = _ENDPOINTS.get(inner) or ("models" if inner.startswith("/models/") else "unknown")
     body = _peek(content)
-    model = body.get("model")
+    peeked = body or {}
+    model = peeked.get("model")
     model = model if isinstance(model, str) else ""
     provider: ProviderKind = "openai"
     if endpoint in {"messages", "count_tokens"} or "anthropic-version" in lower:
@@ -79,21 +82,22 @@ def incoming(method: str, path: str, headers: Mapping[str, str], content: bytes)
         path=inner,
         headers=lower,
         content=content,
+        body=body,
         endpoint=endpoint,
         provider=provider,
         key=_key(lower),
         model=model,
-        stream=body.get("stream") is True,
-        json_mode=_wants_json(body),
+        stream=peeked.get("stream") is True,
+        json_mode=_wants_json(peeked),
     )
 
 
-def _peek(content: bytes) -> dict[str, Any]:
+def _peek(content: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(content) if content else {}
+        value = json.loads(content) if content else None
     except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _wants_json(body: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["vector_of"]
+__all__ = ["plain", "vector_of"]
 
 _WORD = re.compile(r"\w+")
 _GRAM = 4
@@ -25,6 +25,12 @@ _MOST_WORDS = 8_192
 _SIGN = 1 << 31
 _SHORT = 50
 """Longer words are hardly ever words."""
+
+
+def plain(text: str) -> str:
+    """What counts of ``text`` for its vector: a text that differs only in case and marks has the same."""
+    text = text.lower()
+    return " ".join(_WORD.findall(text)) or text
 
 
 def vector_of(text: str, dimension: int) -> array[float]:

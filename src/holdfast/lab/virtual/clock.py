@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextvars import Context
 
     from holdfast.lab.virtual.handles import Callback
@@ -74,24 +73,14 @@ class VirtualClock:
         """The same in a given context, with arguments."""
         return self._loop.call_after_ns(ns, callback, *args, context=context)
 
-    @contextmanager
-    def aside(self) -> Iterator[Callable[[], int]]:
-        """Run a block beside the loop's time, as a thread would: what it sleeps passes for it alone.
+    def back_to(self, ns: int) -> int:
+        """Set the time back to an earlier one: what slept since then did it beside the loop, as a thread does.
 
-        Gives a function that tells how many nanoseconds the block has slept; ask it within the block or after it.
+        Gives the nanoseconds that had passed.
         """
-        before = self._instant.ns
-        slept = 0
-        over = False
-
-        def passed() -> int:
-            return slept if over else self._instant.ns - before
-
-        try:
-            yield passed
-        finally:
-            slept, over = self._instant.ns - before, True
-            self._instant.ns = before
+        passed = self._instant.ns - ns
+        self._instant.ns = ns
+        return passed
 
 
 def _wake(woken: asyncio.Future[None]) -> None:

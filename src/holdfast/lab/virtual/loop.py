@@ -37,6 +37,7 @@ Ts = TypeVarTuple("Ts")
 
 _MOST_AT_ONCE = 1_000_000
 _SWEEP = 128
+_FEW_GENERATORS = 1_000
 
 
 class VirtualLoop(Furniture):
@@ -83,7 +84,8 @@ class VirtualLoop(Furniture):
         self._task_count = 0
         self._stopping = self._closed = False
         self._thread: int | None = None
-        self._generators: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+        self._generators: list[weakref.ref[AsyncGenerator[Any, Any]]] = []
+        self._sweep_at = _FEW_GENERATORS
 
     # --- time -----------------------------------------------------------------------------------------------------
 
@@ -297,16 +299,19 @@ class VirtualLoop(Furniture):
 
     async def shutdown_asyncgens(self) -> None:
         """Close the asynchronous generators that were begun and not ended."""
-        left = list(self._generators)
+        left = [generator for each in self._generators if (generator := each()) is not None]
         self._generators.clear()
         for each in left:
             await each.aclose()
 
     def _generator_begun(self, generator: AsyncGenerator[Any, Any]) -> None:
-        self._generators.add(generator)
+        """Remember it, in the order in which they begin. Those that are gone are thrown out together: most of them."""
+        self._generators.append(weakref.ref(generator))
+        if len(self._generators) > self._sweep_at:
+            self._generators = [each for each in self._generators if each() is not None]
+            self._sweep_at = max(_FEW_GENERATORS, 2 * len(self._generators))
 
     def _generator_lost(self, generator: AsyncGenerator[Any, Any]) -> None:
-        self._generators.discard(generator)
         if not self._closed:
             self.create_task(generator.aclose())
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from holdfast.core._options import options_by_name, whole
-from holdfast.lab.simulator.vectors import vector_of
+from holdfast.lab.simulator.vectors import plain, vector_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,9 +57,9 @@ class HashedEmbedder:
         """Nothing is held."""
 
     def _vectors(self, texts: Sequence[str]) -> Vectors:
-        return np.array([_vector(text, self._dimension) for text in texts], np.float32)
+        return np.array([_vector(plain(text), self._dimension) for text in texts])
 
 
 @lru_cache(_REMEMBERED)
-def _vector(text: str, dimension: int) -> Sequence[float]:
-    return vector_of(text, dimension)
+def _vector(text: str, dimension: int) -> Vectors:
+    return np.array(vector_of(text, dimension), np.float32)

@@ -40,11 +40,13 @@ from holdfast.lab.world.library import copy_library, scratch_folder
 from holdfast.lab.world.options import WorldOptions
 from holdfast.lab.world.questions import Question, Questions
 from holdfast.lab.world.record import Asked, Record, asked_of
+from holdfast.lab.world.remembering import RememberingStore
 from holdfast.rag.app import build_engine
 from holdfast.rag.injection.kinds import Dependency
 from holdfast.rag.models import configured_models
 from holdfast.rag.query import Query
 from holdfast.rag.settings import Settings
+from holdfast.rag.store.sqlite import SqliteStore
 from holdfast.sample import install_faq
 
 if TYPE_CHECKING:
@@ -292,6 +294,8 @@ class World:
             return part
         if role is Dependency.EMBEDDER:
             part = HashedEmbedder(self.blocking, dimension=self.options.dimension or 1)
+        if role is Dependency.STORE and isinstance(part, SqliteStore):
+            part = RememberingStore(part, blocking=self.blocking)
         if role is Dependency.CACHE:
             self._caches.append(part)
         return self.faults.around(part, part.name, latency=self.options.parts.get(name, AT_ONCE))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.core._latencies import LatencyWindow
 from holdfast.core.clock import NS_PER_SECOND
@@ -31,6 +31,13 @@ _SEVERAL = 3
 """Calls that hang at the same time by chance are rarer than a target that is gone."""
 
 
+class _Call(NamedTuple):
+    """When a call began, and whether its answer is streamed."""
+
+    began_ns: int
+    streamed: bool
+
+
 class Pace:
     """What is known of a target's time to its first output; of answers that are not streamed that is the whole answer.
 
@@ -46,30 +53,30 @@ class Pace:
         self._clock = clock
         self._streamed = LatencyWindow(_WINDOW)
         self._whole = LatencyWindow(_WINDOW)
-        self._waiting: dict[int, int] = {}
-        self._lost: deque[int] = deque(maxlen=_SEVERAL)  # when calls began that ended late, and were not heard of
+        self._waiting: dict[int, _Call] = {}
+        self._lost: deque[_Call] = deque(maxlen=_SEVERAL)  # those that ended late, and were not heard of
         self._answered_ns = 0  # when the latest call began that was heard of
         self._count = 0
 
-    def begin(self) -> int:
+    def begin(self, *, streamed: bool) -> int:
         """A call begins to wait; gives what :meth:`heard` and :meth:`gave_up` are told."""
         self._count += 1
-        self._waiting[self._count] = self._clock.now_ns()
+        self._waiting[self._count] = _Call(self._clock.now_ns(), streamed)
         return self._count
 
     def heard(self, call: int) -> None:
         """The target has said something, if only that it cannot answer. Said again, it changes nothing."""
-        began_ns = self._waiting.pop(call, None)
-        if began_ns is not None:
-            self._answered_ns = max(self._answered_ns, began_ns)
+        waited = self._waiting.pop(call, None)
+        if waited is not None:
+            self._answered_ns = max(self._answered_ns, waited.began_ns)
 
-    def gave_up(self, call: int, *, streamed: bool) -> None:
+    def gave_up(self, call: int) -> None:
         """The call waits no more, and has heard nothing, or had been heard of before."""
-        began_ns = self._waiting.pop(call, None)
-        if began_ns is not None:
-            late_ns = self.late_ns(streamed=streamed)
-            if late_ns is not None and self._clock.now_ns() - began_ns >= late_ns:
-                self._lost.append(began_ns)
+        waited = self._waiting.pop(call, None)
+        if waited is not None:
+            late_ns = self.late_ns(streamed=waited.streamed)
+            if late_ns is not None and self._clock.now_ns() - waited.began_ns >= late_ns:
+                self._lost.append(waited)
 
     def took(self, ns: int, *, streamed: bool) -> None:
         """An answer began after so long."""
@@ -95,12 +102,17 @@ class Pace:
         return max(_LEAST_NS, round(_LATE * window.percentile(_PERCENT))) if len(window) >= _ENOUGH else None
 
     def silent(self, *, streamed: bool) -> bool:
-        """Whether several calls are late, and none that began after them has been heard of."""
-        late = self.late_ns(streamed=streamed)
-        return late is not None and self._is_silent(late)
+        """Whether several calls of this kind are late, and none that began after them has been heard of."""
+        late_ns = self.late_ns(streamed=streamed)
+        return late_ns is not None and self._is_silent(late_ns, streamed=streamed)
 
-    def _is_silent(self, late_ns: int) -> bool:
-        # Words that come now for calls that began earlier tell nothing of how the target is since then.
-        until_ns = self._clock.now_ns() - late_ns
-        late = (each for each in chain(self._lost, self._waiting.values()) if self._answered_ns <= each <= until_ns)
+    def _is_silent(self, late_ns: int, *, streamed: bool) -> bool:
+        # Words that come now for calls that began earlier tell nothing of how the target is since then. And an answer
+        # that is not streamed says nothing until it is whole, which is late for the beginning of one that is.
+        first_ns, last_ns = self._answered_ns, self._clock.now_ns() - late_ns
+        late = (
+            each
+            for each in chain(self._lost, self._waiting.values())
+            if each.streamed is streamed and first_ns <= each.began_ns <= last_ns
+        )
         return next(islice(late, _SEVERAL - 1, None), None) is not None

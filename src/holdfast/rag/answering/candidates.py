@@ -44,7 +44,9 @@ _LIST_MARKER = re.compile(r"[ \t>]*(?:[-+*]|\d{1,9}[.)])[ \t]+(?:\[[ xX]\][ \t]+
 _ROW_OR_FENCE = re.compile(r"`{3}|~{3}|\|[^\n]*\|$")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)  # arrays have no truth value to compare by
+# Not frozen: some thirty are made for each question, and setting the fields of a frozen one takes three times as long.
+# Not compared: arrays have no truth value.
+@dataclass(slots=True, kw_only=True, eq=False)
 class Candidate:
     """A sentence, list item, table row or code block of a passage that was found.
 

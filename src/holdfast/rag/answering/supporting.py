@@ -7,7 +7,7 @@ the passage it names, and half of its words with another one, has the wrong numb
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from holdfast.rag.answering.terms import question_words, stem_sequence, stems
@@ -22,6 +22,8 @@ __all__ = ["Support", "statement_at_end"]
 _FEWEST_WORDS = 3
 """A statement of fewer words tells nothing."""
 _MEANT_SHARE = 0.5
+_PASSAGES = 512
+"""Passages whose words are remembered: some 10 MB at most."""
 
 _MARKS_AT_END = re.compile(r"(?:\[\d+\]\s*)+\Z")
 _STATEMENT_END = re.compile(r"[.!?:]\s+|\n+|\[\d+\](?!\[)")
@@ -58,4 +60,10 @@ class Support:
 
     def _read(self, number: int) -> frozenset[str]:
         stored = self._hits[number - 1].stored
-        return stems(f"{stored.title} {stored.chunk.heading} {stored.chunk.text}")
+        return _words_of(f"{stored.title} {stored.chunk.heading} {stored.chunk.text}")
+
+
+@lru_cache(_PASSAGES)
+def _words_of(passage: str) -> frozenset[str]:
+    """The same passages are cited in many answers."""
+    return stems(passage)

@@ -22,6 +22,9 @@ _TOKEN = re.compile(r"[^\W_]+")
 _MAX_TERMS = 64
 """How many different words of a question are looked at: enough for any question, a bound for a pasted page."""
 
+_QUESTIONS = 256
+"""Questions, and sentences of answers, whose words are remembered: each is looked at several times."""
+
 _CONVERSATION = frozenset(
     _TOKEN.findall("""
     already anyone anything cant could dont else even ever every everything get gets getting give gives giving go goes
@@ -35,6 +38,8 @@ _CONVERSATION = frozenset(
 
 def tokens(text: str) -> list[str]:
     """The runs of letters and digits in ``text``, in order, in lower case, without accents: as the word index folds."""
+    if text.isascii():
+        return _TOKEN.findall(text.lower())
     return [_without_accents(word) for word in _TOKEN.findall(unicodedata.normalize("NFC", text).lower())]
 
 
@@ -54,6 +59,7 @@ def stem_sequence(text: str) -> list[str]:
     return [_stem(token) for token in tokens(text)]
 
 
+@lru_cache(_QUESTIONS)
 def question_words(question: str) -> tuple[str, ...]:
     """The words that carry the meaning of ``question``, each once, in order: those whose document frequency matters.
 

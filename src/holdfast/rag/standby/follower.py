@@ -131,6 +131,7 @@ class Follower:
         self._turns = asyncio.Lock()
         self._writing = asyncio.Lock()
         self._made = 0
+        self._damaged = False
         self._even_ns: int | None = None
         self._trouble = ""
 
@@ -163,6 +164,10 @@ class Follower:
     def is_forgotten(self, collection: str, document_id: str) -> bool:
         """Whether a document was deleted that may still be in the copy."""
         return (collection, document_id) in self._forgotten
+
+    def damaged(self) -> None:
+        """Somebody who searched the copy found it damaged: the next turn throws it away, if the store answers."""
+        self._damaged = True
 
     async def look(self) -> None:
         """Learn what the copy has.
@@ -207,18 +212,24 @@ class Follower:
         generation = await self._asked(self._store.documents.generation)
         now = self._clock.now_ns()
         try:
+            if self._damaged:
+                await self._begin_anew()
             await self._copy.open()
             if await self._copy.generation() < self._made:  # deleted, or replaced by an earlier one
                 self._generations.clear()
             if self._forgotten or not all(self.is_even(collection, generation) for collection in self._followed):
                 await self._follow(generation)
         except StoreCorruptError:
-            self._generations.clear()
-            self._held = {}
-            await self._copy.begin_anew()
+            await self._begin_anew()
             raise
         if self._is_whole():
             self._even_ns = now
+
+    async def _begin_anew(self) -> None:
+        self._generations.clear()
+        self._held = {}
+        await self._copy.begin_anew()
+        self._damaged = False
 
     async def _follow(self, generation: int) -> None:
         await self._forget_again()
@@ -226,7 +237,11 @@ class Follower:
         left = self._options.characters
         for collection in tuple(self._followed):
             if not self.is_even(collection, generation):
-                passed = self._passed[collection] = await self._pass(collection, left)
+                try:
+                    passed = self._passed[collection] = await self._pass(collection, left)
+                except _NotAnsweredError:  # now what is copied so far is needed
+                    self._held = await self._copy.held()
+                    raise
                 if passed.whole:
                     self._generations[collection] = generation
             left -= self._passed[collection].characters
@@ -237,8 +252,12 @@ class Follower:
         return all(passed.whole for passed in self._passed.values())
 
     async def _forget_again(self) -> None:
-        """Remove what was deleted, wherever that has failed; from here on the store's list tells what is there."""
+        """Remove what was deleted, wherever that has failed; from here on the store's list tells what is there.
+
+        It is read anew: a store that could not be told still has them, and a pass that was under way left them out.
+        """
         for collection, document_id in tuple(self._forgotten):
+            self._generations.pop(collection, None)
             async with self._writing:
                 await self._copy.delete(document_id, collection=collection)
             self._forgotten.discard((collection, document_id))
@@ -258,6 +277,7 @@ class Follower:
                 known = there.get(record.id)
                 if known is None or known.content_hash != record.content_hash:
                     await self._take(record, passed)
+            self._held = await self._copy.held()  # the first copy takes minutes, and answers from what it has
         await self._remove_others(collection, wanted, listed, passed)
         return passed
 

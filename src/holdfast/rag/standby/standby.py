@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from holdfast.errors import HoldfastError
+from holdfast.errors import HoldfastError, StoreCorruptError
 from holdfast.rag.answering.terms import question_words
 from holdfast.rag.retrieval import fuse
 from holdfast.rag.search import Found
@@ -181,4 +181,6 @@ class Standby:
             return None
 
     def _failed(self, error: Exception) -> None:
+        if isinstance(error, StoreCorruptError):
+            self._follower.damaged()
         self._narrator.stage_failed("search", self._copy.name, Reason.VECTOR_STORE_UNAVAILABLE, error)

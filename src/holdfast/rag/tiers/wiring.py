@@ -131,11 +131,12 @@ def _target(models: Models, route: ModelRoute | EmbeddingRoute, target: Target, 
     async def ask() -> None:
         await models.client.probe(route, target)
 
+    calls = 1 + target.provider.breaker.success_threshold
     return Vital(
         name=f"model:{target.name}",
         need=None,
         reason=reason,
         check=ask,
-        check_seconds=PROBE_SECONDS,
+        check_seconds=max(PROBE_SECONDS, route.options.attempt_seconds) * calls,  # each call has a time of its own
         well_otherwise=lambda: models.is_well(target),
     )

@@ -141,7 +141,7 @@ def test_a_scenario_is_played_and_the_session_goes_on(chat: Chat) -> None:
     assert "FAULT OFF" in err
     assert "circuit breaker open store:sqlite" in err
     assert "asked again, tier degraded, source cache (vector_store_unavailable)" in out
-    assert "tier offline, source static" in out
+    assert "tier degraded, source live (vector_store_unavailable)" in out
     assert "Recovered by itself" in out
     assert [
         line.split()[:3] for line in out.splitlines() if line.strip().startswith(("before", "during", "after"))

@@ -12,9 +12,10 @@ import pytest
 
 from holdfast.errors import ConfigError
 from holdfast.lab.failures.__main__ import main
+from holdfast.lab.failures.html import page
 from holdfast.lab.failures.pages import documents, log_excerpt
 from holdfast.lab.failures.plot import plot
-from holdfast.lab.failures.registry import failures
+from holdfast.lab.failures.registry import Played, failures
 from holdfast.lab.failures.story import Figure, LogLine, Series, Story, per_second
 
 if TYPE_CHECKING:
@@ -97,6 +98,21 @@ def test_a_log_line_is_what_the_service_writes() -> None:
     assert excerpt.count('"message": "retry scheduled"') == 3
     assert '"backoff_ms": 884.7' in excerpt
     assert log_excerpt(story((0, 0))) == "Nothing is logged.\n"
+
+
+def test_the_page_of_failures_needs_nothing_else() -> None:
+    """Each failure has its section with figures, a plot of its own and both logs; what they say stays text."""
+    line = LogLine(at=1.0, level="warning", message="<b>retry</b>", fields={})
+    known = list(failures().values())[:2]
+    told = page([Played(each, story((0, 1), log=[line]), story((0, 0), fixed=True)) for each in known])
+    ids = re.findall(r' id="([^"]+)"', told)
+    assert len(ids) == len(set(ids)) == 2 * len(known)
+    assert all(f'<h2 id="{each.name}">' in told and f'href="#{each.name}"' in told for each in known)
+    assert told.count("<svg") == len(known)
+    assert "&lt;b&gt;retry" in told
+    assert "Nothing is logged." in told
+    assert not re.search(r"<script|<link|src=|https?://(?!www\.w3\.org/2000/svg)", told)
+    assert "None was played." in page([])
 
 
 def test_a_page_without_its_marks_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from holdfast.errors import ConfigError
 from holdfast.lab.configurations.registry import configuration_of
 from holdfast.lab.runs.play import Run, play, runs_of
-from holdfast.lab.runs.workers import WorkerError, _work, play_all, usable_processors
+from holdfast.lab.runs.workers import WorkerError, _usual, _work, play_all, usable_processors
 from holdfast.lab.scenarios.loader import shipped
 
 if TYPE_CHECKING:
@@ -113,3 +113,12 @@ def test_jobs_are_checked() -> None:
         play_all(short(), jobs=0)
     assert usable_processors() >= 1
     assert play_all([]) == []
+
+
+@pytest.mark.parametrize(
+    ("runs", "processors", "processes"),
+    [(5, 2, 5), (6, 2, 6), (7, 2, 2), (8, 4, 8), (9, 4, 4), (5, 1, 1), (3, 16, 3), (40, 16, 16)],
+)
+def test_few_runs_share_the_processors(runs: int, processors: int, processes: int) -> None:
+    """Few runs are played all at once, so that no processor is idle at the end; many, one on each processor."""
+    assert min(runs, _usual(runs, processors)) == processes

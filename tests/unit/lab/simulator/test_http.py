@@ -89,7 +89,7 @@ async def test_a_consumer_that_stops_is_noticed(provider: MakeProvider) -> None:
     half = await http.send(request(stream=True))
     body = half.body()
     await anext(body)
-    await body.aclose()  # type: ignore[attr-defined]
+    await body.aclose()
     assert [call.outcome for call in some.simulator.calls] == ["cancelled", "cancelled"]
     assert some.simulator.calls[1].sent_tokens == 0
 

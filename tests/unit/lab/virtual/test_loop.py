@@ -20,7 +20,7 @@ from holdfast.lab.virtual.loop import VirtualLoop
 from holdfast.lab.virtual.running import NEW_YEAR_2026, run
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from holdfast.lab.virtual.clock import VirtualClock
 
@@ -110,14 +110,13 @@ def test_a_sync_sleep_makes_everybody_late() -> None:
     assert seen == [("me", 3.0), ("timer", 3.0)]
 
 
-def test_time_aside() -> None:
-    """What passes beside the loop is counted, in the block and after it, and has not passed for the loop."""
+def test_time_beside_the_loop() -> None:
+    """What passes beside the loop is counted, and has not passed for the loop."""
 
     async def main(clock: VirtualClock) -> None:
-        with clock.aside() as slept:
-            clock.sleep_ns(7)
-            assert (slept(), clock.now_ns()) == (7, 7)
-        assert (slept(), clock.now_ns()) == (7, 0)
+        begun = clock.now_ns()
+        clock.sleep_ns(7)
+        assert (clock.back_to(begun), clock.now_ns()) == (7, begun)
 
     run(main)
 
@@ -224,6 +223,34 @@ def test_generators_are_closed() -> None:
 
     assert run(main).value == 0
     assert closed == ["left", "kept"]
+
+
+def test_generators_that_have_ended_are_forgotten() -> None:
+    """A run of any length remembers the generators that are open, and closes them in the order in which they began."""
+    closed: list[int] = []
+
+    async def numbers(name: int) -> AsyncGenerator[int, None]:
+        try:
+            yield name
+        finally:
+            closed.append(name)
+
+    async def main(_: VirtualClock) -> int:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        for number in range(5_000):
+            opened = numbers(number)
+            await anext(opened)
+            if number % 1_000:
+                await opened.aclose()
+            else:
+                left.append(opened)
+        closed.clear()
+        return len(loop._generators)
+
+    left: list[AsyncGenerator[int, None]] = []
+    assert run(main).value < 2_000
+    assert closed == [0, 1_000, 2_000, 3_000, 4_000]
 
 
 def test_context_variables() -> None:

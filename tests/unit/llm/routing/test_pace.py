@@ -68,7 +68,7 @@ class TestSilence:
         clock = FakeClock()
         pace = pace_of(clock)
         for _ in range(3):
-            pace.begin()
+            pace.begin(streamed=False)
         clock.advance(3.0 - 1e-6)
         assert not pace.silent(streamed=False)
         clock.advance(1e-6)
@@ -79,9 +79,9 @@ class TestSilence:
         clock = FakeClock()
         pace = pace_of(clock)
         for _ in range(2):
-            pace.begin()
+            pace.begin(streamed=False)
         clock.advance(60.0)
-        pace.begin()
+        pace.begin(streamed=False)
         assert not pace.silent(streamed=False)
 
     def test_whoever_began_later_and_is_heard_ends_it(self) -> None:
@@ -89,9 +89,9 @@ class TestSilence:
         clock = FakeClock()
         pace = pace_of(clock)
         for _ in range(4):
-            pace.begin()
+            pace.begin(streamed=False)
         clock.advance(1.0)
-        last = pace.begin()
+        last = pace.begin(streamed=False)
         clock.advance(4.0)
         assert pace.silent(streamed=False)
         pace.heard(last)
@@ -101,10 +101,10 @@ class TestSilence:
         """An answer under way when the target stopped may still come; it tells nothing of the time since."""
         clock = FakeClock()
         pace = pace_of(clock)
-        before = pace.begin()
+        before = pace.begin(streamed=False)
         clock.advance(0.1)
         for _ in range(3):
-            pace.begin()
+            pace.begin(streamed=False)
         clock.advance(3.0)
         pace.heard(before)
         assert pace.silent(streamed=False)
@@ -113,23 +113,23 @@ class TestSilence:
         """Nobody heard of them: that nobody waits any more makes the target no better."""
         clock = FakeClock()
         pace = pace_of(clock)
-        calls = [pace.begin() for _ in range(3)]
+        calls = [pace.begin(streamed=False) for _ in range(3)]
         clock.advance(3.0)
         for call in calls:
-            pace.gave_up(call, streamed=False)
+            pace.gave_up(call)
         assert pace.silent(streamed=False)
         clock.advance(1.0)
-        pace.heard(pace.begin())
+        pace.heard(pace.begin(streamed=False))
         assert not pace.silent(streamed=False)
 
     def test_calls_that_were_given_up_soon_say_nothing(self) -> None:
         """Their callers went; nobody knows how long they would have taken."""
         clock = FakeClock()
         pace = pace_of(clock)
-        calls = [pace.begin() for _ in range(3)]
+        calls = [pace.begin(streamed=False) for _ in range(3)]
         clock.advance(2.9)
         for call in calls:
-            pace.gave_up(call, streamed=False)
+            pace.gave_up(call)
         clock.advance(10.0)
         assert not pace.silent(streamed=False)
 
@@ -138,10 +138,10 @@ class TestSilence:
         clock = FakeClock()
         pace = pace_of(clock)
         for _ in range(3):
-            call = pace.begin()
+            call = pace.begin(streamed=False)
             pace.heard(call)
             clock.advance(5.0)
-            pace.gave_up(call, streamed=False)
+            pace.gave_up(call)
         assert not pace.silent(streamed=False)
 
     def test_a_quiet_time_is_no_silence(self) -> None:
@@ -150,5 +150,5 @@ class TestSilence:
         pace = pace_of(clock)
         clock.advance(3600.0)
         for _ in range(10):
-            pace.begin()
+            pace.begin(streamed=False)
         assert not pace.silent(streamed=False)
