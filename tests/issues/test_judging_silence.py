@@ -1,4 +1,4 @@
-"""Which calls tell that a target has gone silent, and how a call ends that is given up for it."""
+"""Which calls tell that a target has gone silent, how often that is looked at, and how a call ends that is given up."""
 
 from __future__ import annotations
 
@@ -96,3 +96,19 @@ async def test_a_call_that_is_given_up_may_take_its_time_to_end(monkeypatch: pyt
     task = asyncio.current_task()
     assert task is not None
     assert not task.cancelling()
+
+
+async def test_a_late_call_is_looked_at_four_times_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However soon it may be hedged: a question that waits, and may ask nobody else now, costs next to nothing."""
+    looks, silent = 0, Pace.silent
+
+    def counted(pace: Pace, *, streamed: bool) -> bool:
+        nonlocal looks
+        looks += 1
+        return silent(pace, streamed=streamed)
+
+    monkeypatch.setattr(Pace, "silent", counted)
+    late = Script(pieces=[(10.0, event("Nine.")), (0.0, event(finish="stop")), (0.0, DONE)])
+    stage = Stage(RouteOptions(hedge_after=0.01), a=late)
+    assert await text_of(stage) == "Nine."
+    assert 35 <= looks <= 41

@@ -30,7 +30,7 @@ def test_a_provider_that_hangs_is_left_within_seconds() -> None:
     """Nobody waits much longer than a late answer and another one take, and the breaker opens within 15 s."""
     record = played(Fault(component=FIRST, kind=Kind.HANG, begin=10.0), 30.0)
     assert all(each.useful for each in record.asked)
-    assert max(each.seconds for each in record.asked if each.at >= 10.0) < 8.0
+    assert max(each.seconds for each in record.asked if each.at >= 10.0) < 11.0
     opened = [each.at for each in record.breakers if each.after == "open"]
     assert opened
     assert opened[0] < 25.0

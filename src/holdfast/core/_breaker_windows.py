@@ -269,7 +269,7 @@ class Combined:
 
     def note(self, now_ns: int, failure: int, *, slow: bool) -> str | None:
         """See :class:`FailureWindow`."""
-        self._rates.note(now_ns, ONE if failure else 0, slow=slow)
+        self._rates.note(now_ns, ONE if failure else 0, slow=False)
         return self._row.note(now_ns, failure, slow=slow) and self._borne_out(now_ns)
 
     def retune(self, options: BreakerOptions) -> bool:
@@ -285,8 +285,8 @@ class Combined:
         return self._row.verdict(now_ns) and self._borne_out(now_ns)
 
     def counts(self, now_ns: int) -> Counts:
-        """The calls of the last seconds, and the failures in a row."""
-        return Counts(self._rates.counts(now_ns).calls, self._row.counts(now_ns).failures, 0)
+        """The calls of the last seconds, and those of them that failed, as whole failures."""
+        return self._rates.counts(now_ns)
 
     def clear(self) -> None:
         """Begin at 0."""

@@ -16,7 +16,7 @@ refused by an open one take no lock at all. The states themselves are in ``_brea
 from __future__ import annotations
 
 import threading
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 from holdfast.core._admission import Admission
@@ -93,7 +93,7 @@ class CircuitBreaker:
         _check_options(options)
         refuse_unknown("CircuitBreaker", changes, (*_KNOWN, "clock", "rng", "events", "name"))
         check_doors(clock=clock, rng=rng, events=events, name=name)
-        self.options = replace(options or BreakerOptions(), **changes)
+        self.options = (options or BreakerOptions()).changed(changes)
         self._clock_given = clock
         self._clock: Clock = clock or SYSTEM_CLOCK
         self._rng_given = rng
@@ -192,7 +192,7 @@ class CircuitBreaker:
         _check_options(options)
         refuse_unknown("CircuitBreaker", changes, _KNOWN)
         with self._lock:
-            self.options = replace(options or self.options, **changes)
+            self.options = (options or self.options).changed(changes)
             news = self._machine.reconfigure(self.options, self._clock.now_ns(), self._rng)
         self._tell(news, None)
 

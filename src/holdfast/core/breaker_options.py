@@ -152,6 +152,22 @@ class BreakerOptions:
         longest = self.max_recovery_timeout
         return to_ns(_LONGEST * self.recovery_timeout if longest is None else longest)
 
+    def changed(self, changes: BreakerChanges) -> BreakerOptions:
+        """These options with ``changes``; with another ``window``, those that have no meaning there are the defaults.
+
+        Raises:
+            ConfigError: as for the options themselves.
+        """
+        window = changes.get("window", self.window)
+        if window == self.window or window not in get_args(Window):
+            return replace(self, **changes)
+        defaults = {
+            each.name: each.default
+            for each in dataclass_fields(self)
+            if each.name in _USED_WITH and window not in _USED_WITH[each.name]
+        }
+        return replace(self, **{**defaults, **changes})  # type: ignore[arg-type]
+
     def _check_window(self) -> None:
         if self.window not in get_args(Window):
             raise ConfigError("window", self.window, f"must be one of {', '.join(get_args(Window))}")

@@ -52,6 +52,8 @@ _HEDGED_AFTER = 3.0
 _UNKNOWN_SECONDS = 1.0
 _LEAST_SECONDS = 0.05
 """The same in seconds, where that latency is not known, and at least."""
+_LEAST_AGAIN = 0.25
+"""Seconds, at least, until somebody looks again whether a late target has gone silent, or may be hedged now."""
 
 
 class Exchange:
@@ -269,7 +271,7 @@ class Exchange:
             background=self.network.background,
             end=self._calls.hear_out if trial else self._calls.drop,
             wait_for_losers=not trial,
-            again=not trial,
+            again_ns=None if trial else to_ns(max(_LEAST_AGAIN, after)),
         )
 
     def _next_beside(self, link: Link, *, well: bool = False) -> Link | None:

@@ -33,7 +33,7 @@ async def race(
     background: Background,
     end: Callable[[asyncio.Task[Outcome]], Coroutine[Any, Any, None]],
     wait_for_losers: bool,
-    again: bool = False,
+    again_ns: int | None = None,
 ) -> list[Outcome]:
     """What ``first`` gives, and what ``second`` gives where ``first`` has not ended after ``after_ns``.
 
@@ -45,7 +45,7 @@ async def race(
         background: where losers come to their end, whatever becomes of the caller.
         end: brings a task that was not needed to its end.
         wait_for_losers: whether their ends are waited for.
-        again: whether ``second`` is asked again, after as long each time, until it gives one or ``first`` ends.
+        again_ns: after how long ``second`` is asked again, until it gives one or ``first`` ends; None: never.
 
     Returns:
         Failures, and an answer at their end if there was one.
@@ -56,10 +56,11 @@ async def race(
     tasks = [asyncio.ensure_future(first)]
     taken: asyncio.Task[Outcome] | None = None
     try:
-        while not await _ends_within(tasks[0], after_ns, clock):
+        wait_ns: int | None = after_ns
+        while wait_ns is not None and not await _ends_within(tasks[0], wait_ns, clock):
+            wait_ns = again_ns
             if (other := second()) is not None:
                 tasks.append(asyncio.ensure_future(other))
-            if other is not None or not again:
                 break
         while (taken := _answer(tasks)) is None and (running := [task for task in tasks if not task.done()]):
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)

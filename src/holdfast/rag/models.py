@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from holdfast.core.breaker_snapshot import BreakerState
 from holdfast.errors import ConfigError
 from holdfast.llm.routing.file import load_routes
 from holdfast.llm.routing.options import RouteOptions
@@ -130,11 +131,12 @@ class Models:
 
     def is_well(self, target: Target) -> bool:
         """Whether a model can be counted on: with one of its keys it can be asked now, or in a moment."""
-        soon_ns = self.client.network.clock.now_ns() + _SOON_NS
-        return any(
-            link.state.breaker.state == "closed" and max(link.key.parked_until_ns, link.not_before_ns) <= soon_ns
-            for link in self._links_to.get(target.name, ())
-        )
+        for link in self._links_to.get(target.name, ()):
+            if link.state.breaker.state is BreakerState.CLOSED:
+                until_ns = max(link.key.parked_until_ns, link.not_before_ns)
+                if not until_ns or until_ns <= self.client.network.clock.now_ns() + _SOON_NS:
+                    return True
+        return False
 
     def links(self) -> tuple[LinkSnapshot, ...]:
         """Every model with every key, as it is now."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from holdfast.core.clock import NS_PER_SECOND
+from holdfast.core.clock import NS_PER_SECOND, to_ns
+from holdfast.core.patience import Patience
 from holdfast.errors import HoldfastError, RejectedError, StateUnavailableError
 from holdfast.state.base import CacheSnapshot
 from holdfast.state.patience import current_patience
@@ -57,6 +58,7 @@ class SharedCache:
         self._guard = guard
         self._clock = clock
         self._on_failure = on_failure
+        self._in_time = Patience(clock)
         self._paying: asyncio.Task[None] | None = None
         self.alone = False
         """Whether the last reading was answered by the own cache, which does not know what other processes forgot."""
@@ -180,9 +182,11 @@ class SharedCache:
     async def _within(
         self, seconds: float | None, work: Callable[..., Awaitable[T]], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> T:
+        if seconds is None:
+            return await work(*args, **kwargs)
+        due_ns = self._clock.now_ns() + to_ns(seconds)
         try:
-            async with asyncio.timeout(seconds):
-                return await work(*args, **kwargs)
+            return await self._in_time.until(due_ns, work(*args, **kwargs), TimeoutError)
         except TimeoutError as error:
             raise StateUnavailableError(f"{self.name} did not answer while this question could wait.") from error
 

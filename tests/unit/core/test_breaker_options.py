@@ -114,6 +114,30 @@ def test_presets_and_changes() -> None:
     assert CircuitBreaker().options == BreakerOptions()
 
 
+@pytest.mark.parametrize("window", ["consecutive", "count", "time"])
+def test_a_preset_with_another_window(window: Any) -> None:
+    """What the preset says of its own window is forgotten, where it means nothing in the new one."""
+    options = CircuitBreaker(MODEL, window=window).options
+    assert (options.window, options.recovery_timeout) == (window, 30.0)
+    kept = {"consecutive": (5, 30.0, 0.5), "count": (5, 30.0, 0.7), "time": (5, 5.0, 0.7)}[window]
+    assert (options.failure_threshold, options.window_seconds, options.failure_rate) == kept
+
+
+def test_an_option_without_a_meaning_is_refused_where_it_is_given() -> None:
+    """Whoever gives it by name learns that it means nothing there; and of a window that there is none such."""
+    with pytest.raises(ConfigError, match="window_seconds"):
+        CircuitBreaker(MODEL, window="count", window_seconds=3.0)
+    with pytest.raises(ConfigError, match="sliding"):
+        CircuitBreaker(MODEL, window="sliding")  # type: ignore[arg-type]
+
+
+def test_another_window_while_it_works() -> None:
+    """The same holds for a breaker that is given other options."""
+    breaker = CircuitBreaker(MODEL)
+    breaker.reconfigure(window="consecutive")
+    assert breaker.options == dataclasses.replace(BreakerOptions(), recovery_timeout=30.0)
+
+
 def test_expected_kinds_by_name() -> None:
     """Kinds may be given in any collection, by their names too."""
     assert BreakerOptions(expected=["timeout"]).expected == frozenset({FaultKind.TIMEOUT})  # type: ignore[list-item]

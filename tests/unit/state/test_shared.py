@@ -218,7 +218,13 @@ async def test_a_call_ends_with_the_patience(both: Both) -> None:
     """A server that hangs is left when the question's patience ends, and that is a failure of the server."""
     both.server.hangs = True
     with patience_scope(Patience(0.02)):
-        assert await both.cache.get("k") is None
+        asked = asyncio.ensure_future(both.cache.get("k"))
+    await _pass(both.clock, 0)
+    await _pass(both.clock, 0.019)
+    assert not asked.done()
+    await _pass(both.clock, 0.001)
+    assert asked.done()
+    assert await asked is None
     assert [str(error) for error in both.failures] == ["cache:server did not answer while this question could wait."]
     breaker = both.guard.snapshot().breaker
     assert breaker is not None

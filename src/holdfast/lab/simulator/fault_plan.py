@@ -93,14 +93,15 @@ class FaultPlan:
             seconds: since the simulator's start.
             key: the fingerprint of its key.
         """
+        endpoint = call.endpoint
         for active in self._active.values():
             rule = active.rule
             if not (
-                rule.kind.applies_to(call)
-                and rule.begin <= seconds < rule.end
-                and rule.endpoint in {None, call.endpoint}
-                and rule.model in {None, model}
-                and rule.key in {None, key}
+                rule.begin <= seconds < rule.end
+                and (rule.endpoint is None or rule.endpoint == endpoint)
+                and (rule.model is None or rule.model == model)
+                and (rule.key is None or rule.key == key)
+                and rule.kind.applies_to(call)
             ):
                 continue
             active.fitted += 1
@@ -115,6 +116,8 @@ class FaultPlan:
             return False
         if rule.every is not None and active.fitted % rule.every:
             return False
+        if not 0 < rule.rate < 1:
+            return rule.rate >= 1  # certain: draws lie between
         if rule.group is not None:
             return uniform(self._seed, "group", rule.group, int(seconds // rule.slot)) < rule.rate
         return uniform(self._seed, "fault", active.drawn, drawn) < rule.rate

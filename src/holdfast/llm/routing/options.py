@@ -94,7 +94,7 @@ class RouteOptions(Checked):
         timers: for one call that is streamed.
         retry: repetitions at one target.
         hedge_after: seconds after which a call without output is made at a second target as well, above 0;
-            ``"percentile"``: half as long again as 95 of 100 of the target's latest answers took to begin (3 s until
+            ``"percentile"``: twice as long as 95 of 100 of the target's latest answers took to begin (3 s until
             twenty are known); None: never.
         hedge_percent: the share of questions that may be hedged, in percent, above 0 and at most 100. A target from
             which nobody hears any more is left without a hedge: the call ends as one whose time is up.

@@ -23,7 +23,7 @@ _WINDOW = 200
 _ENOUGH = 20
 """Latencies before their percentile says anything."""
 _PERCENT = 95.0
-_LATE = 1.5
+_LATE = 2.0
 """How many times that percentile an answer must take to be late. At the percentile itself every twentieth answer would
 be paid twice."""
 _LEAST_NS = NS_PER_SECOND // 4
@@ -96,7 +96,7 @@ class Pace:
     def late_ns(self, *, streamed: bool) -> int | None:
         """After how long an answer that has not begun is late; None while too few are known.
 
-        Half as long again as 95 of 100 of the latest answers took to begin, 0.25 s at least.
+        Twice as long as 95 of 100 of the latest answers took to begin, 0.25 s at least.
         """
         window = self._streamed if streamed else self._whole
         return max(_LEAST_NS, round(_LATE * window.percentile(_PERCENT))) if len(window) >= _ENOUGH else None

@@ -52,7 +52,7 @@ def read_content(blocks: Sequence[object]) -> Content:
     others = False
     for each in blocks:
         block = _json.mapping(each)
-        kind = block.get("type")
+        kind = _json.text(block.get("type"))
         if kind == "text":
             texts.append(_json.text(block.get("text")))
         elif kind == "tool_use":

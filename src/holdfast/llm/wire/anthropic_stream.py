@@ -64,7 +64,7 @@ class AnthropicReader(EventReader):
         return Chunk(raw=raw)  # a signature, a citation, or something new
 
     def _start(self, raw: bytes, block: dict[str, Any], place: int) -> Chunk:
-        kind = block.get("type")
+        kind = _json.text(block.get("type"))
         if kind == "text":
             return self._said(raw, _json.text(block.get("text")))
         if kind == "thinking":

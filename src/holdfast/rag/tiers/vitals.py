@@ -59,12 +59,12 @@ class Vital:
     @property
     def well(self) -> bool:
         """Whether it can be counted on, as far as anybody knows."""
-        breaker = self._breaker
+        if self.failures >= _FAILURES_IN_A_ROW:
+            return False
+        breaker, otherwise = self._breaker, self.well_otherwise
         if breaker is not None and breaker.state is not BreakerState.CLOSED and not breaker.options.shadow:
             return False
-        if self.well_otherwise is not None and not self.well_otherwise():
-            return False
-        return self.failures < _FAILURES_IN_A_ROW
+        return otherwise is None or otherwise()
 
     def note(self, *, ok: bool) -> None:
         """What became of a call to it, after all repetitions."""
