@@ -2,7 +2,8 @@
 
 A timer of the event loop costs microseconds to set and to drop. Calls that share one limit end their time in the order
 in which they began, so one armed timer, for the oldest, serves them all: beginning and ending a watch are an insertion
-into and a removal from an ordered dict.
+into and a removal from an ordered dict. A watch that ends earlier than one that began before it gets a timer of its own
+only when it is still there as the armed one fires: few live as long.
 """
 
 from __future__ import annotations
@@ -61,13 +62,14 @@ class Watch:
         self.start, self.stop, self.close, self._fire = _watch(clock, loop, self._tasks)
 
 
-def _watch(  # noqa: C901, PLR0915  five short functions around one state
+def _watch(  # noqa: C901, PLR0915  six short functions around one state
     clock: Clock, loop: asyncio.AbstractEventLoop, tasks: dict[int, tuple[int, Any, int]]
 ) -> tuple[Callable[[int], int], Callable[[int], None], Callable[[int], Cut], Callable[[], None]]:
     """What a watch does, as closures: methods that look the same things up cost half as much again."""
-    last = number = 0
+    last = number = armed = 0
     timer: Timer | None = None
     cuts: dict[int, Cut] = {}
+    early: dict[int, tuple[int, Any, int]] = {}  # not before the timer, which sees to them
     alone: dict[int, tuple[Timer, Cut]] = {}
     remove = tasks.pop
 
@@ -77,8 +79,12 @@ def _watch(  # noqa: C901, PLR0915  five short functions around one state
         if task is None:
             raise RuntimeError("A timeout or a deadline needs a task to cancel: await the call inside one.")
         number += 1
-        if due_ns < last:
-            return start_alone(due_ns, task)
+        if due_ns < last:  # it ends before one that began earlier: a deadline shortened it
+            if timer is not None and armed <= due_ns:
+                early[number] = due_ns, task, task.cancelling()
+            else:
+                start_alone(number, due_ns, task, task.cancelling())
+            return number
         last = due_ns
         tasks[number] = due_ns, task, task.cancelling()
         if timer is None:
@@ -86,13 +92,13 @@ def _watch(  # noqa: C901, PLR0915  five short functions around one state
         return number
 
     def stop(key: int) -> None:
-        if remove(key, None) is None:
+        if remove(key, None) is None and early.pop(key, None) is None:
             cut = close(key)
             if cut.fired:
                 cut.task.uncancel()
 
     def close(key: int) -> Cut:
-        watched = remove(key, None)
+        watched = remove(key, None) or early.pop(key, None)
         if watched is not None:
             return Cut(watched[1], watched[2], fired=False)
         timed = alone.pop(key, None)
@@ -101,9 +107,8 @@ def _watch(  # noqa: C901, PLR0915  five short functions around one state
         timed[0].cancel()
         return timed[1]
 
-    def start_alone(due_ns: int, task: asyncio.Task[object]) -> int:
-        """A watch that ends before one that began earlier (a deadline shortened it) has a timer to itself."""
-        key = number
+    def start_alone(key: int, due_ns: int, task: asyncio.Task[object], before: int) -> None:
+        """A watch with a timer to itself."""
 
         def fire_alone() -> None:
             timed = alone.pop(key, None)
@@ -111,11 +116,11 @@ def _watch(  # noqa: C901, PLR0915  five short functions around one state
                 cuts[key] = timed[1]._replace(fired=True)
                 task.cancel()
 
-        alone[key] = clock.call_later_ns(due_ns - clock.now_ns(), fire_alone), Cut(task, task.cancelling(), fired=False)
-        return key
+        alone[key] = clock.call_later_ns(due_ns - clock.now_ns(), fire_alone), Cut(task, before, fired=False)
 
     def arm(due_ns: int) -> None:
-        nonlocal timer
+        nonlocal timer, armed
+        armed = due_ns
         timer = clock.call_later_ns(due_ns - clock.now_ns(), fire)
 
     def fire() -> None:
@@ -128,8 +133,14 @@ def _watch(  # noqa: C901, PLR0915  five short functions around one state
                 arm(due_ns)
                 break
             due.append(key)
-        for key in due:
-            _, task, before = tasks.pop(key)
+        over = [(key, *tasks.pop(key)) for key in due]
+        for key, watched in early.items():
+            if watched[0] > now:
+                start_alone(key, *watched)
+            else:
+                over.append((key, *watched))
+        early.clear()
+        for key, _, task, before in over:
             cuts[key] = Cut(task, before, fired=True)
             task.cancel()
 

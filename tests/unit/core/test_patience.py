@@ -109,3 +109,51 @@ async def test_limits_may_end_in_any_order() -> None:
 
     await asyncio.gather(wait("long", 9), wait("short", 2), wait("middle", 5))
     assert cuts == [("short", 2), ("middle", 5), ("long", 9)]
+
+
+async def test_a_wait_between_two_others_is_cut_at_its_own_time() -> None:
+    """A wait that ends before one that began earlier, but not before the oldest, is cut at its time, or ends unseen."""
+    clock = FakeClock()
+    patience = Patience(clock)
+    cuts: list[tuple[str, int]] = []
+
+    async def wait(name: str, seconds: int, needs: int = 100) -> None:
+        try:
+            await patience.until(seconds * NS_PER_SECOND, value_after(clock, needs), LateError)
+        except LateError:
+            cuts.append((name, clock.now_ns() // NS_PER_SECOND))
+
+    waits = wait("first", 2), wait("long", 9), wait("between", 5), wait("with it", 2), wait("done", 3, 1)
+    await asyncio.gather(*waits, wait("done later", 6, 4))
+    assert cuts == [("first", 2), ("with it", 2), ("between", 5), ("long", 9)]
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_a_wait_between_two_others_can_be_cancelled_and_can_fail() -> None:
+    """Before and after the oldest's time, an error and a cancellation from outside are told as they are."""
+    clock = FakeClock(auto=False)
+    patience = Patience(clock)
+
+    async def fail_after(seconds: int) -> None:
+        await clock.asleep_ns(seconds * NS_PER_SECOND)
+        raise KeyError(seconds)
+
+    works = [value_after(clock, 100), value_after(clock, 100), fail_after(1), fail_after(3)]
+    works += [value_after(clock, 100) for _ in range(2)]
+    waits = [
+        asyncio.ensure_future(patience.until(due * NS_PER_SECOND, work, LateError))
+        for due, work in zip((2, 9, 5, 5, 5, 5), works, strict=True)
+    ]
+    for cancelled in (4, 5):
+        clock.advance(1)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        waits[cancelled].cancel()
+    for _ in range(7):
+        clock.advance(1)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    kinds = [type(each) for each in await asyncio.gather(*waits, return_exceptions=True)]
+    assert kinds == [LateError, LateError, KeyError, KeyError, asyncio.CancelledError, asyncio.CancelledError]

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import quote
 
@@ -164,9 +165,13 @@ class OpenFile(Generic[C]):
                 with call.using(connection):
                     connection.execute("BEGIN IMMEDIATE")
                     yield connection
-                    if call.cancelled:
-                        raise cancelled(self._path)
+                    self._check(call)
                     connection.execute("COMMIT")
+            except BaseException as error:
+                # An interruption holds until no statement runs, and a cursor in a frame of the traceback counts as one:
+                # it would hit the rollback, and whoever writes next.
+                clear_frames(error.__traceback__)
+                raise
             finally:
                 if connection.in_transaction:
                     connection.rollback()
@@ -229,6 +234,10 @@ class OpenFile(Generic[C]):
             connection.close()
             raise ReplacedError
         return connection
+
+    def _check(self, call: Call) -> None:
+        if call.cancelled:
+            raise cancelled(self._path)
 
     def _drop_writer(self) -> None:
         if self._writer is not None:
