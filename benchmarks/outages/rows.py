@@ -86,18 +86,30 @@ def every_row(*, seed: int = 7) -> Iterator[Row]:
             yield play(dependency, fault, seed=seed)
 
 
-def play(dependency: str, fault: str, *, seed: int = 7) -> Row:
-    """One outage, in virtual time, on the default settings with two models."""
+def play(
+    dependency: str,
+    fault: str,
+    *,
+    seed: int = 7,
+    warm: float = WARM_SECONDS,
+    outage: float = OUTAGE_SECONDS,
+    after: float = AFTER_SECONDS,
+) -> Row:
+    """One outage, in virtual time, on the default settings with two models.
+
+    Args:
+        warm, outage, after: seconds before it, of it, and after it.
+    """
     kind, rate = FAULTS[fault]
     component = DEPENDENCIES[dependency]
 
     async def main(world: World) -> Row:
         questions = Questions(world.draws, new_share=NEW_SHARE, skew=1.0)
-        await world.traffic(RATE, WARM_SECONDS, questions=questions, name="warm")
+        await world.traffic(RATE, warm, questions=questions, name="warm")
         begin = world.seconds
-        end = begin + OUTAGE_SECONDS
+        end = begin + outage
         world.strike(Fault(component=component, kind=kind, rate=rate, begin=begin, end=end))
-        await world.traffic(RATE, OUTAGE_SECONDS + AFTER_SECONDS, questions=questions, name="user")
+        await world.traffic(RATE, outage + after, questions=questions, name="user")
         if world.record.crashes:
             raise AssertionError(world.record.crashes[0])
         return _measured(world, dependency, fault, begin, end)

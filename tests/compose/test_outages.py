@@ -11,8 +11,8 @@ CELLS = [(dependency, fault) for dependency in rows.DEPENDENCIES for fault in ro
 @pytest.mark.parametrize(("dependency", "fault"), CELLS)
 def test_the_service_stands_an_outage_and_climbs_back(dependency: str, fault: str) -> None:
     """Users get answers whatever fails, the store included, and 30 s after the repair all is as before."""
-    row = rows.play(dependency, fault)
-    assert row.asked > 150
+    row = rows.play(dependency, fault, warm=30.0, outage=50.0, after=40.0)
+    assert row.asked > 60
     assert row.climbed < 30.0
     assert row.good < 30.0
     if dependency != "the store":
@@ -26,9 +26,9 @@ def test_the_service_stands_an_outage_and_climbs_back(dependency: str, fault: st
 
 
 def test_five_per_cent_of_failures_everywhere_cost_next_to_no_answer() -> None:
-    """In two minutes in which each call of each dependency fails with a chance of 5%, 99.9% of answers are useful."""
-    played = mixed.play(seed=7, rate=5.0, seconds=120.0)
-    assert played.asked > 500
-    assert played.errors / played.asked <= 0.001
+    """In a minute in which each call of each dependency fails with a chance of 5%, all answers are useful."""
+    played = mixed.play(seed=7, rate=5.0, seconds=60.0)
+    assert played.asked > 250
+    assert played.errors == 0
     assert played.cost_usd < 2 * played.cost_without
-    assert mixed.play(seed=7, rate=5.0, seconds=20.0).trace == mixed.play(seed=7, rate=5.0, seconds=20.0).trace
+    assert mixed.play(seed=7, rate=5.0, seconds=10.0).trace == mixed.play(seed=7, rate=5.0, seconds=10.0).trace
