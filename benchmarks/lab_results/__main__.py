@@ -1,7 +1,7 @@
 """Play what shows what the resilience is worth: the suite, outages under every profile, one part left out, the matrix.
 
     python -m benchmarks.lab_results --write        docs/reference/lab-results.md, its picture, results/lab_results.json
-    python -m benchmarks.lab_results --part suite   that part alone, printed
+    python -m benchmarks.lab_results --part suite   that part alone, printed; with --write the others stay as they are
     python -m benchmarks.lab_results --seconds 20   the beginning of each run, printed
 
 It runs on a virtual clock: what else the machine does changes nothing but how long it takes. tenacity and pybreaker
@@ -59,11 +59,13 @@ def main() -> None:
     parser.add_argument("--part", choices=list(PARTS), action="append", help="only this part; may be repeated")
     parser.add_argument("--seconds", type=float, help="virtual seconds of each run at most")
     arguments = parser.parse_args()
-    if arguments.write and (arguments.part or arguments.seconds):
-        parser.error("--write is for everything that is on the page")
+    if arguments.write and arguments.seconds:
+        parser.error("--write is for runs of their whole length")
     sys.path += map(str, sorted((_ROOT / "build" / "peers" / "lib").glob("python*/site-packages")))
     with Progress(console=Console(stderr=True)) as bar:
         results = {part: played(part, arguments.seconds, bar) for part in arguments.part or PARTS}
+    if arguments.write and arguments.part:
+        results = {**json.loads(_RESULTS.read_text(encoding="utf-8")), **results}
     text = page(results)
     print(text)
     if arguments.write:

@@ -178,7 +178,7 @@ def _matrix(found: Mapping[str, Any]) -> str:
     again = {(each["scenario"], each["configuration"]): each["full_longest"] for each in found["recovery"]}
     rows = [
         [
-            scenario.removeprefix("matrix ").removeprefix("matrix: "),
+            scenario.removeprefix("matrix/"),
             *(_percent(measured[name]["error_rate"]["value"]) for name in names),
             _seconds(again.get((scenario, DEFAULT))),
         ]
@@ -250,7 +250,11 @@ def _percent(value: float | None) -> str:
     if percent == 0 or percent >= 99.995:
         return f"{percent:.0f}%"
     return (
-        f"{percent:.3f}%" if percent < 0.1 else f"{percent:.2f}%" if percent < 10 or percent > 99 else f"{percent:.1f}%"
+        f"{percent:.3f}%"
+        if percent < 0.1
+        else f"{percent:.2f}%"
+        if abs(percent) < 10 or percent > 99
+        else f"{percent:.1f}%"
     )
 
 

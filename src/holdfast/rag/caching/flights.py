@@ -34,6 +34,9 @@ _MARGIN_NS = 250_000_000
 """What the work has less than the one who leads, where that is a small part: what it says about being late must arrive
 in time."""
 
+_UNLUCKY = frozenset({Reason.DEADLINE_EXCEEDED, Reason.ANSWER_INTERRUPTED})
+"""What may go better for the next who asks."""
+
 
 @dataclass(slots=True, eq=False)
 class _Flight:
@@ -73,8 +76,8 @@ class Flights:
         """The answer that ``compute`` gives, or gave somebody else who asked the same; its pieces before it.
 
         One who follows gets the leader's answer as it is, but at no cost and without usage: those are the leader's. Its
-        ``timings_ms`` say how long it waited (``shared``). When the leader ran out of time and the follower has some
-        left, it is asked again.
+        ``timings_ms`` say how long it waited (``shared``). When the leader ran out of time, or its answer broke off, and
+        the follower has some time left and was given nothing yet, it is asked again.
 
         Questions with a short deadline of their own should not come here: they would rather have a hurried answer than
         wait for a good one.
@@ -117,7 +120,7 @@ class Flights:
                 flight.callers -= 1
                 if not flight.callers:
                     self._forget(key, flight)
-            if leader is me or given or not self._was_late(answer):
+            if leader is me or given or not self._is_worth_another(answer):
                 break
         if streamed and not given:
             for piece in pieces_of(answer.text):
@@ -160,9 +163,9 @@ class Flights:
         if self._under_way.get(key) is flight:
             del self._under_way[key]
 
-    def _was_late(self, answer: Answer) -> bool:
-        """Whether the leader ran out of time, and who follows has some left."""
-        return Reason.DEADLINE_EXCEEDED in answer.reasons and remaining_ns(self._clock) != 0
+    def _is_worth_another(self, answer: Answer) -> bool:
+        """Whether the leader's answer is its own bad luck, and who follows has time for a better one."""
+        return not _UNLUCKY.isdisjoint(answer.reasons) and remaining_ns(self._clock) != 0
 
     def _followed(self, answer: Answer, started_ns: int) -> Answer:
         waited = (self._clock.now_ns() - started_ns) / 1e6

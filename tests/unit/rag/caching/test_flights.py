@@ -249,10 +249,11 @@ async def test_the_work_ends_a_little_before_its_leader_has_to(clock: FakeClock,
     assert seen == [29_750_000_000, "req_1", 950_000_000, "", None, ""]
 
 
+@pytest.mark.parametrize("reason", [Reason.DEADLINE_EXCEEDED, Reason.ANSWER_INTERRUPTED])
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
-async def test_a_leader_who_was_late_is_not_followed(work: Work, *, streamed: bool) -> None:
-    """When the leader's time was not enough, the follower, who has some left, asks again."""
-    late = Answer(text="late", source=Source.STATIC, tier=Tier.OFFLINE, reasons=(Reason.DEADLINE_EXCEEDED,))
+async def test_a_leader_without_luck_is_not_followed(work: Work, reason: Reason, *, streamed: bool) -> None:
+    """When the leader's time was not enough, or its answer broke off, the follower, who has time left, asks again."""
+    late = Answer(text="late", source=Source.STATIC, tier=Tier.OFFLINE, reasons=(reason,))
     work.answer = late
     leader = asyncio.create_task(work.ask())
     await turns()
