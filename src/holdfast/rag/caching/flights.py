@@ -76,8 +76,8 @@ class Flights:
         """The answer that ``compute`` gives, or gave somebody else who asked the same; its pieces before it.
 
         One who follows gets the leader's answer as it is, but at no cost and without usage: those are the leader's. Its
-        ``timings_ms`` say how long it waited (``shared``). When the leader ran out of time, or its answer broke off, and
-        the follower has some time left and was given nothing yet, it is asked again.
+        ``timings_ms`` say how long it waited (``shared``). When the leader ran out of time or its answer broke off, a
+        follower who has time left and was given nothing yet asks again.
 
         Questions with a short deadline of their own should not come here: they would rather have a hurried answer than
         wait for a good one.
