@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -63,7 +64,7 @@ def play_all(
     wanted = _usual(len(runs), usable_processors()) if jobs is None else whole("jobs", jobs, least=1)
     count = min(wanted, len(runs))
     if count <= 1:
-        return [play(run, _of(run, progress)) for run in runs]
+        return [_played_and_left(run, _of(run, progress)) for run in runs]
     crew = [_Worker() for _ in range(count)]
     try:
         return _played(crew, runs, progress)
@@ -76,6 +77,13 @@ def _usual(runs: int, processors: int) -> int:
     """How many processes play so many runs."""
     together = processors > 1 and runs <= min(_MOST_TOGETHER, _ROUNDS * processors)
     return runs if together else processors
+
+
+def _played_and_left(run: Run, progress: Callable[[float], object] | None) -> Outcome:
+    """Play a run, and let go of its world: its parts know each other, and during the next run nobody looks for that."""
+    outcome = play(run, progress)
+    gc.collect()
+    return outcome
 
 
 def _of(run: Run, progress: Callable[[Run, float], object] | None) -> Callable[[float], object] | None:
@@ -163,7 +171,7 @@ def _work(pipe: Connection) -> None:
         except EOFError:
             return
         try:
-            outcome = play(run, lambda seconds: tell("progress", seconds))
+            outcome = _played_and_left(run, lambda seconds: tell("progress", seconds))
         except ConfigError as error:
             tell("refused", (error.field, error.value, error.rule))
         except BaseException as error:  # noqa: BLE001 - the other process raises it

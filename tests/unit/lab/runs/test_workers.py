@@ -122,3 +122,13 @@ def test_jobs_are_checked() -> None:
 def test_few_runs_share_the_processors(runs: int, processors: int, processes: int) -> None:
     """Few runs are played all at once, so that no processor is idle at the end; many, one on each processor."""
     assert min(runs, _usual(runs, processors)) == processes
+
+
+def test_a_world_does_not_outlive_its_run() -> None:
+    """Its parts know each other; between two runs they are looked for, so that a hundred runs take no more than one."""
+    import gc
+
+    from holdfast.lab.world.world import World
+
+    play_all(short(1.0), jobs=1)
+    assert not [each for each in gc.get_objects() if isinstance(each, World)]
