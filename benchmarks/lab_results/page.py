@@ -161,7 +161,8 @@ def _left_out(found: Mapping[str, Any]) -> str:
                 "The suite's first minute with one part left out, on the same faults: by how many points of a hundred "
                 "user-facing errors rise without it, and the quality of all answers falls, over all rates; and where "
                 "it matters most. A part may be worth nothing here and much elsewhere: breakers spare a dependency "
-                "that is down, and here none is down for long."
+                "that is down, and here none is down for long. Who asks the same at the same moment shares an answer, so "
+                "errors come in clusters: a few hundredths are chance, whatever the verdict says."
             ),
             "",
             *_table(["part", "errors", "quality", "verdict", "where it matters most"], rows),
@@ -247,15 +248,10 @@ def _percent(value: float | None) -> str:
     if value is None:
         return "–"
     percent = 100 * value
-    if percent == 0 or percent >= 99.995:
+    size = abs(percent)
+    if size == 0 or size >= 99.995:
         return f"{percent:.0f}%"
-    return (
-        f"{percent:.3f}%"
-        if percent < 0.1
-        else f"{percent:.2f}%"
-        if abs(percent) < 10 or percent > 99
-        else f"{percent:.1f}%"
-    )
+    return f"{percent:.{3 if size < 0.1 else 2 if size < 10 or size > 99 else 1}f}%"
 
 
 def _seconds(value: float | None) -> str:
