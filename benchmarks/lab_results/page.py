@@ -161,8 +161,8 @@ def _left_out(found: Mapping[str, Any]) -> str:
                 "The suite's first minute with one part left out, on the same faults: by how many points of a hundred "
                 "user-facing errors rise without it, and the quality of all answers falls, over all rates; and where "
                 "it matters most. A part may be worth nothing here and much elsewhere: breakers spare a dependency "
-                "that is down, and here none is down for long. Who asks the same at the same moment shares an answer, so "
-                "errors come in clusters: a few hundredths are chance, whatever the verdict says."
+                "that is down, and here none is down for long. Who asks the same at the same moment shares an answer, "
+                "so errors come in clusters: a few hundredths are chance, whatever the verdict says."
             ),
             "",
             *_table(["part", "errors", "quality", "verdict", "where it matters most"], rows),
