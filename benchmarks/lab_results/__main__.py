@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from benchmarks.lab_results.page import page
-from benchmarks.lab_results.parts import PARTS, kept
+from benchmarks.lab_results.parts import PARTS, kept, written
 from benchmarks.lab_results.picture import draw
 from holdfast.errors import HoldfastError
 from holdfast.lab.runs.workers import play_all
@@ -69,7 +69,7 @@ def main() -> None:
     text = page(results)
     print(text)
     if arguments.write:
-        _RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        _RESULTS.write_text(written(results), encoding="utf-8")
         _PAGE.write_text(text, encoding="utf-8")
         draw(results["suite"], _PICTURE)
 
