@@ -128,31 +128,30 @@ def test_a_page_without_its_marks_is_refused(tmp_path: Path) -> None:
         list(documents(tmp_path, failure, told, told))
 
 
-def test_the_command_plays_what_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints the figures of both sides and the logs, and writes the plot and the data."""
-    plots, data = tmp_path / "plots", tmp_path / "stories.json"
-    assert main(["auth-retry", "--log", "--svg", str(plots), "--json", str(data)]) == 0
-    out = capsys.readouterr().out
-    assert re.search(r"7\.20 s +0\.050 s +until the user is told", out)
-    assert '"kind": "auth"' in out
-    assert [each.name for each in plots.iterdir()] == ["auth-retry.svg"]
-    ET.fromstring((plots / "auth-retry.svg").read_text())
-    broken, fixed = json.loads(data.read_text())
-    assert (broken["figures"]["calls"]["value"], fixed["figures"]["calls"]["value"]) == (4, 1)
-    assert [line["message"] for line in broken["log"]] == ["retry scheduled"] * 3 + ["retries exhausted"]
-    assert broken["timeline"][1]["ticks"] == {"0": "is told", "1": "waits"}
+def test_the_command_writes_the_documentation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The page's figures and the plot are written anew, what stands around them stays, and the paths are printed."""
+    docs = Path(__file__).parents[4] / "docs"
+    page = tmp_path / "explanation/failures/auth-retry.md"
+    page.parent.mkdir(parents=True)
+    shown = (docs / page.relative_to(tmp_path)).read_text()
+    page.write_text(shown.replace("7.20 s", "9.99 s"))
+    assert main(["auth-retry", "--docs", str(tmp_path)]) == 0
+    assert page.read_text() == shown
+    plot = tmp_path / "images/failures/auth-retry.svg"
+    assert plot.read_text() == (docs / plot.relative_to(tmp_path)).read_text()
+    assert set(capsys.readouterr().out.split()) == {str(page), str(plot)}
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["retry-strom"], "there is no failure retry-strom; there are retry-storm, "),
-        (["auth-retry", "--seed", "-1"], "seed"),
+        (["retry-strom", "--docs", "nowhere"], "there is no failure retry-strom; there are retry-storm, "),
         (["auth-retry", "--docs", "nowhere"], "is missing"),
+        (["auth-retry"], "--docs"),
     ],
 )
 def test_the_command_says_what_is_wrong(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong name, seed or folder ends with one line that says so."""
+    """A wrong name or folder ends with one line that says so."""
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
