@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pydantic import SecretStr
 
 from holdfast.rag.app import build_engine
@@ -19,10 +18,10 @@ from holdfast.server.app import create_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path("/usr/bin/chromium")
 KEY = "a-long-enough-key"
 REFUNDS = """\
 # Refund times
@@ -87,16 +86,6 @@ class Live:
             app = create_app(engine, self._settings)
             self._server = run.Server(app, announce=self._started.set, grace_seconds=2)
             await self._server.serve(sockets=[listener])
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("there is no Chromium here: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager

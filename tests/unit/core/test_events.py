@@ -18,6 +18,7 @@ from holdfast.core.events import (
     correlation_scope,
 )
 from holdfast.errors import ConfigError
+from holdfast.testing.events import EventRecorder
 
 STAMP: dict[str, Any] = {
     "time_ns": 1,
@@ -92,8 +93,11 @@ def test_who_comes_and_goes_between_two_events() -> None:
 
 
 def test_an_event_that_nobody_hears() -> None:
-    """An event may be told where nobody has ever listened."""
-    Events().emit(succeeded())
+    """An event may be told where nobody has ever listened, and is not kept for who listens later."""
+    events = Events()
+    events.emit(succeeded())
+    heard = EventRecorder(events)
+    assert heard.events == []
 
 
 @pytest.mark.parametrize("wrong", [5, int, "CallSucceeded", None])

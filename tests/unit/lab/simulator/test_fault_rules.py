@@ -91,9 +91,10 @@ def test_any_text_is_a_rule_or_a_config_error(text: str) -> None:
     """No text makes the parser fail in another way."""
     for given_text in (text, f"stall,{text}", f"stall:{text}"):
         try:
-            parse_rule(given_text)
+            rule = parse_rule(given_text)
         except ConfigError:
             continue
+        assert isinstance(rule, FaultRule)
 
 
 def test_a_key_is_kept_as_its_fingerprint() -> None:
