@@ -9,16 +9,49 @@ import hashlib
 from math import exp
 from statistics import NormalDist
 
-__all__ = ["hex_of", "lognormal", "normal_factor", "uniform"]
+__all__ = ["Beginning", "end_of", "hex_of", "lognormal", "normal_factor", "uniform"]
 
 _NORMAL = NormalDist()
+_BYTES = 16
 _BITS = 52  # with a half added, the largest stays below 1
+_SPARE = 8 * _BYTES - _BITS
 _STEP = 1 / (1 << _BITS)
+_BLANK = hashlib.blake2b(digest_size=_BYTES)
+"""A copy of it is there sooner than a new one."""
+_number_of = int.from_bytes
 
 
 def uniform(seed: int, *key: object) -> float:
     """A number above 0 and below 1, always the same for the same seed and key."""
-    return ((int.from_bytes(_digest(seed, key)[:8]) >> (64 - _BITS)) + 0.5) * _STEP
+    return ((_number_of(_hashed(seed, key).digest()) >> _SPARE) + 0.5) * _STEP
+
+
+class Beginning:
+    """The beginning that many keys have in common, hashed once: where a call is drawn for by rule after rule.
+
+    Args:
+        seed, key: as for :func:`uniform`; each draw's key has an end besides.
+    """
+
+    __slots__ = ("_state",)
+
+    def __init__(self, seed: int, *key: object) -> None:
+        self._state = _hashed(seed, key)
+
+    def uniform(self, end: bytes) -> float:
+        """What :func:`uniform` gives for the whole key.
+
+        Args:
+            end: the rest of the key, see :func:`end_of`.
+        """
+        state = self._state.copy()
+        state.update(end)
+        return ((_number_of(state.digest()) >> _SPARE) + 0.5) * _STEP
+
+
+def end_of(*key: object) -> bytes:
+    """The end of a key, at least one part, for a :class:`Beginning`."""
+    return ("\x1f" + "\x1f".join(map(repr, key))).encode()
 
 
 def lognormal(median: float, sigma: float, seed: int, *key: object) -> float:
@@ -33,8 +66,10 @@ def normal_factor(sigma: float, share: float) -> float:
 
 def hex_of(digits: int, seed: int, *key: object) -> str:
     """``digits`` hexadecimal digits, at most 32, for an id."""
-    return _digest(seed, key).hex()[:digits]
+    return _hashed(seed, key).hexdigest()[:digits]
 
 
-def _digest(seed: int, key: tuple[object, ...]) -> bytes:
-    return hashlib.blake2b("\x1f".join(map(repr, (seed, *key))).encode(), digest_size=16).digest()
+def _hashed(seed: int, key: tuple[object, ...]) -> hashlib.blake2b:
+    state = _BLANK.copy()
+    state.update("\x1f".join(map(repr, (seed, *key))).encode())
+    return state

@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from holdfast.lab.simulator.draws import uniform
+from holdfast.lab.simulator.draws import Beginning, end_of, uniform
 from holdfast.lab.simulator.fault_table import FAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from holdfast.lab.simulator.fault_rules import FaultRule
     from holdfast.lab.simulator.fault_table import Traits, Value
@@ -32,13 +32,15 @@ class Active:
 
     Attributes:
         id: its number among all rules.
-        drawn: what its draws are keyed by: its endpoint, its model, and its number among the rules for these. So rules
+        draws: what its draws are keyed by: its endpoint, its model, and its number among the rules for these. So rules
             for another model change nothing for it.
+        applies_to: whether its fault can be played on a call.
     """
 
     id: int
     rule: FaultRule
-    drawn: tuple[str | None, str | None, int]
+    draws: Beginning
+    applies_to: Callable[[Traits], bool]
     fitted: int = 0
     played: int = 0
 
@@ -72,7 +74,8 @@ class FaultPlan:
         self._last += 1
         pair = rule.endpoint, rule.model
         self._numbers[pair] += 1
-        active = self._active[self._last] = Active(self._last, rule, (*pair, self._numbers[pair]))
+        draws = Beginning(self._seed, "fault", (*pair, self._numbers[pair]))
+        active = self._active[self._last] = Active(self._last, rule, draws, rule.kind.applies_to)
         return active
 
     def remove(self, number: int) -> bool:
@@ -93,7 +96,7 @@ class FaultPlan:
             seconds: since the simulator's start.
             key: the fingerprint of its key.
         """
-        endpoint = call.endpoint
+        endpoint, end = call.endpoint, end_of(drawn)
         for active in self._active.values():
             rule = active.rule
             if not (
@@ -101,16 +104,16 @@ class FaultPlan:
                 and (rule.endpoint is None or rule.endpoint == endpoint)
                 and (rule.model is None or rule.model == model)
                 and (rule.key is None or rule.key == key)
-                and rule.kind.applies_to(call)
+                and active.applies_to(call)
             ):
                 continue
             active.fitted += 1
-            if self._plays(active, drawn, seconds):
+            if self._plays(active, end, seconds):
                 active.played += 1
                 return _played(rule)
         return None
 
-    def _plays(self, active: Active, drawn: object, seconds: float) -> bool:
+    def _plays(self, active: Active, end: bytes, seconds: float) -> bool:
         rule = active.rule
         if rule.first is not None and active.fitted > rule.first:
             return False
@@ -120,7 +123,7 @@ class FaultPlan:
             return rule.rate >= 1  # certain: draws lie between
         if rule.group is not None:
             return uniform(self._seed, "group", rule.group, int(seconds // rule.slot)) < rule.rate
-        return uniform(self._seed, "fault", active.drawn, drawn) < rule.rate
+        return active.draws.uniform(end) < rule.rate
 
 
 def _played(rule: FaultRule) -> Played:

@@ -69,9 +69,10 @@ class FaultKind:
     says: str
     parameters: tuple[Parameter, ...] = ()
 
-    def applies_to(self, call: Traits) -> bool:
-        """Whether it can be played on ``call``."""
-        return _FITS[self.scope](call)
+    @property
+    def applies_to(self) -> Callable[[Traits], bool]:
+        """Tells whether it can be played on a call."""
+        return _FITS[self.scope]
 
     @property
     def defaults(self) -> dict[str, Value]:

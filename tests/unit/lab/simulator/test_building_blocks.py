@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.lab.simulator.draws import hex_of, lognormal, uniform
+from holdfast.lab.simulator.draws import Beginning, end_of, hex_of, lognormal, uniform
 from holdfast.lab.simulator.tokens import count, pieces_of
 from holdfast.lab.simulator.vectors import vector_of
 
 if TYPE_CHECKING:
     import pytest
+
+_PARTS = st.one_of(st.integers(), st.text(), st.tuples(st.text(), st.integers()))
 
 
 @given(st.text())
@@ -37,6 +39,19 @@ def test_a_draw_is_between_0_and_1_and_belongs_to_its_key(seed: int, key: list[o
     assert 0 < drawn < 1
     assert drawn == uniform(seed, *key)
     assert drawn != uniform(seed + 1, *key)
+
+
+def test_a_draw_stays_what_it_was() -> None:
+    """A recorded run can be played again under another version: its draws are the same numbers."""
+    assert uniform(7, "fault", ("chat", None, 2), ("user-3", 1)) == 0.03928340162459498
+    assert hex_of(24, 7, "answer", 3) == "e2029aab20af4547d4a4ba61"
+
+
+@given(st.integers(0, 1 << 64), st.lists(_PARTS, max_size=3), st.lists(_PARTS, min_size=1, max_size=3))
+def test_a_key_may_be_hashed_in_two_parts(seed: int, begun: list[object], rest: list[object]) -> None:
+    """With a beginning that was hashed before, the draw is that of the whole key, however often it is used."""
+    beginning = Beginning(seed, *begun)
+    assert [beginning.uniform(end_of(*rest)) for _ in range(2)] == [uniform(seed, *begun, *rest)] * 2
 
 
 def test_draws_are_spread_as_asked() -> None:
