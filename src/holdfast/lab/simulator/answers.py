@@ -75,7 +75,13 @@ def answer(prompt: Prompt, read: int | None = None) -> Answer:
 
 
 def _limited(
-    prompt: Prompt, written: list[str], finish: Finish, read: int, *, tool: str | None = None, stop: str | None = None
+    prompt: Prompt,
+    written: Sequence[str],
+    finish: Finish,
+    read: int,
+    *,
+    tool: str | None = None,
+    stop: str | None = None,
 ) -> Answer:
     if prompt.max_tokens is not None and len(written) > prompt.max_tokens:
         written, finish, stop = written[: prompt.max_tokens], "length", None
@@ -99,8 +105,7 @@ def _text(prompt: Prompt) -> str:
     passages = passages_in(prompt.turns)
     if passages:
         short = sum([len(each.text) for each in passages]) <= _SHORT_PROMPT
-        best = (_best_again if short else _best)(tuple(passages), _stems(question))
-        return " ".join(_cited(passage, sentence) for passage, sentence in best) or DONT_KNOW
+        return (_told_again if short else _told)(tuple(passages), _stems(question))
     quoted = " ".join(question.split())
     quoted = quoted if len(quoted) <= _QUOTED else quoted[:_QUOTED].rstrip() + "..."
     return (
@@ -130,6 +135,15 @@ def _rest(prompt: Prompt, text: str) -> str:
     return text.removeprefix(begun)
 
 
+def _told(passages: Sequence[Passage], asked: frozenset[str]) -> str:
+    """What the passages say to a question with these stems."""
+    return " ".join(_cited(passage, sentence) for passage, sentence in _best(passages, asked)) or DONT_KNOW
+
+
+_told_again = lru_cache(1_024)(_told)
+"""For prompts of an ordinary length: the same is asked in many wordings."""
+
+
 def _best(passages: Sequence[Passage], asked: frozenset[str]) -> list[tuple[Passage, str]]:
     """The sentences that answer best a question with these stems."""
     sentences = [(passage, each) for passage in passages for each in _statements_in(passage.text)]
@@ -141,10 +155,6 @@ def _best(passages: Sequence[Passage], asked: frozenset[str]) -> list[tuple[Pass
     ranked = sorted((each for each in scored if each[0] > 0), reverse=True)[:2]
     chosen = [place for score, place in ranked if score >= _SECOND_BEST * ranked[0][0]]
     return [stems[-place][0] for place in sorted(chosen, reverse=True)]
-
-
-_best_again = lru_cache(1_024)(_best)
-"""For prompts of an ordinary length: the same is asked in many wordings."""
 
 
 @lru_cache(2_048)
@@ -173,13 +183,14 @@ def _stems_of_sentence(text: str) -> frozenset[str]:
 
 def _stems_of(text: str) -> frozenset[str]:
     words = _WORD.findall(text.lower())
-    return frozenset(_stem(word) for word in words if word not in _FUNCTION_WORDS) or frozenset(words)
+    return frozenset({_stem(word) for word in words if word not in _FUNCTION_WORDS}) or frozenset(words)
 
 
 def _stem(word: str) -> str:
-    for ending in _ENDINGS:
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word.removesuffix(ending)
+    if word.endswith(_ENDINGS):  # most words have none of them
+        for ending in _ENDINGS:
+            if word.endswith(ending) and len(word) - len(ending) >= 3:
+                return word.removesuffix(ending)
     return word
 
 
