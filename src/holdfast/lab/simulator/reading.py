@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +19,8 @@ _TAGGED = re.compile(
 )
 _CONTEXT_TAG = re.compile(r"<(?P<tag>context|documents|passages|sources)>", re.IGNORECASE)
 _CONTEXT_WORD = re.compile(r"^[ \t]*(?:#+[ \t]*)?context[ \t]*:?[ \t]*(?:\n|(?<=:))", re.MULTILINE | re.IGNORECASE)
-_QUESTION = re.compile(r"^[ \t]*(?:#+[ \t]*)?question[ \t]*:[ \t]*", re.MULTILINE | re.IGNORECASE)
+_QUESTION = re.compile(r"[ \t]*(?:#+[ \t]*)?question[ \t]*:[ \t]*", re.IGNORECASE)
+"""At the beginning of a line."""
 _QUESTION_TAG = re.compile(r"<(?P<tag>question)>", re.IGNORECASE)
 _END = re.compile(r"\n[ \t]*(?:</\w+>|(?:#+[ \t]*)?question[ \t]*:|<question>)", re.IGNORECASE)
 _PARAGRAPH = re.compile(r"\n[ \t]*\n")
@@ -28,8 +28,7 @@ _ASKED_BY = {"user"}
 _TOLD_BY = {"system", "developer", "user", "tool"}
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
+class Passage(NamedTuple):
     """A text to answer from; ``label`` is its number in the prompt, None where it has none."""
 
     label: str | None
@@ -41,8 +40,8 @@ def question_in(turns: Sequence[Turn]) -> str:
     text = next((turn.text for turn in reversed(turns) if turn.role in _ASKED_BY), "")
     if tagged := [inside for _, inside in _elements(text, _QUESTION_TAG)]:
         return tagged[-1]
-    if marked := list(_QUESTION.finditer(text)):
-        return text[marked[-1].end() :].strip()
+    if (begin := _after_mark(text)) is not None:
+        return text[begin:].strip()
     paragraphs = [each.strip() for each in _PARAGRAPH.split(text) if each.strip()]
     own = [each for each in paragraphs if not each.startswith(("[", "<"))] or paragraphs
     asking = [each for each in own if each.endswith("?")] or own
@@ -56,6 +55,16 @@ def passages_in(turns: Sequence[Turn]) -> list[Passage]:
         if found := [passage for text in texts for passage in find(text)]:
             return found
     return []
+
+
+def _after_mark(text: str) -> int | None:
+    """Where the last ``Question:`` ends that begins a line; it is mostly on the last one."""
+    line = len(text)
+    while line >= 0:
+        line = text.rfind("\n", 0, line)
+        if mark := _QUESTION.match(text, line + 1):
+            return mark.end()
+    return None
 
 
 def _elements(text: str, opening: re.Pattern[str]) -> Iterator[tuple[re.Match[str], str]]:
