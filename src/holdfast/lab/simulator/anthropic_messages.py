@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from holdfast.lab.simulator import fields, tokens
 from holdfast.lab.simulator.failures import Failure, Problem, error_body
 from holdfast.lab.simulator.prompt import Prompt, Tool, Turn
-from holdfast.lab.simulator.script import Kind, Piece, event
+from holdfast.lab.simulator.script import Kind, Piece, event, filled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,11 +84,10 @@ class AnthropicMessages:
             sent.append(named(begins, "content_block_start", index=0, content_block=_block(answer, stamp)))
         sent.append(named(Kind.OPEN, "ping"))
         if answer.refusal is None:
-            for token in answer.tokens:
-                delta = {"type": "text_delta", "text": token}
-                if answer.tool is not None:
-                    delta = {"type": "input_json_delta", "partial_json": token}
-                sent.append(named(Kind.TOKEN, "content_block_delta", index=0, delta=delta))
+            delta = {"type": "text_delta", "text": ""}
+            if answer.tool is not None:
+                delta = {"type": "input_json_delta", "partial_json": ""}
+            sent += filled(named(Kind.TOKEN, "content_block_delta", index=0, delta=delta), answer.tokens)
             sent.append(named(Kind.CLOSE, "content_block_stop", index=0))
         end = {"stop_reason": _reason(answer), "stop_sequence": answer.stop_sequence}
         usage = {"output_tokens": answer.completion_tokens}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from holdfast.lab.simulator import fields, tokens
 from holdfast.lab.simulator.failures import Failure, Problem, error_body
 from holdfast.lab.simulator.prompt import Prompt, Tool, Turn
-from holdfast.lab.simulator.script import Kind, Piece, event
+from holdfast.lab.simulator.script import Kind, Piece, event, filled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,12 +116,11 @@ class OpenAIChat:
         sent = [chunk(Kind.OPEN, {"role": "assistant", "content": None if answer.tool else "", "refusal": None})]
         if answer.tool is not None:
             sent.append(chunk(Kind.PART, {"tool_calls": [{"index": 0, **_call(stamp, answer.tool, "")}]}))
-        for token in tokens.pieces_of(answer.refusal) if answer.refusal is not None else answer.tokens:
-            if answer.tool is not None:
-                delta: Body = {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
-            else:
-                delta = {"content" if answer.refusal is None else "refusal": token}
-            sent.append(chunk(Kind.TOKEN, delta, logprobs=_logprobs([token]) if prompt.logprobs else None))
+        written = tokens.pieces_of(answer.refusal) if answer.refusal is not None else answer.tokens
+        if prompt.logprobs:
+            sent += [chunk(Kind.TOKEN, _delta(answer, token), logprobs=_logprobs([token])) for token in written]
+        else:
+            sent += filled(chunk(Kind.TOKEN, _delta(answer, "")), written)
         sent.append(chunk(Kind.FINISH, {}, _FINISH[answer.finish]))
         if prompt.include_usage:
             sent.append(event({**head, "choices": [], "usage": _usage(answer)}, Kind.USAGE))
@@ -191,6 +190,12 @@ def _tool(function: object, place: int) -> Tool:
         raise Problem(Failure.INVALID, f"Missing required parameter: '{where}'.", param=where)
     schema = function.get("parameters")
     return Tool(fields.text(function, "name"), schema if isinstance(schema, dict) else {})
+
+
+def _delta(answer: Answer, token: str) -> Body:
+    if answer.tool is not None:
+        return {"tool_calls": [{"index": 0, "function": {"arguments": token}}]}
+    return {"content" if answer.refusal is None else "refusal": token}
 
 
 def _call(stamp: Stamp, name: str, arguments: str) -> Body:
