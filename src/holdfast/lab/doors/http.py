@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import aclosing
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,15 +15,17 @@ from holdfast.lab.latency import AT_ONCE, Latency
 from holdfast.lab.simulator.http import SimulatorHttp
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import Mapping
 
-    from holdfast.core.ports import HttpRequest, HttpResponse
+    from holdfast.core.ports import HttpRequest
     from holdfast.lab.draws import Draws
     from holdfast.lab.simulator.http import InProcessResponse
     from holdfast.lab.simulator.service import Simulator
     from holdfast.lab.virtual.clock import VirtualClock
 
 __all__ = ["InProcessHttp"]
+
+_ADDRESSES = 256  # a world has a few
 
 
 @options_by_name
@@ -65,8 +66,10 @@ class InProcessHttp:
         self._inner = SimulatorHttp(simulators, drawn=self._key)
         self._closed = False
 
-    async def send(self, request: HttpRequest) -> HttpResponse:
+    async def send(self, request: HttpRequest) -> InProcessResponse:
         """Send ``request`` and return when the head of the response is there.
+
+        The response holds its connection until it is read to its end, broken, or closed.
 
         Raises:
             ConnectionRefusedError: nothing listens there, a fault refuses the connection, or none was free within
@@ -90,18 +93,13 @@ class InProcessHttp:
             if isinstance(error, TimeoutError):
                 raise _late(request) from None
             raise
-        return _Response(response, self)
+        response.on_close = self._give_back
+        return response
 
     async def close(self) -> None:
         """Take no more requests. A second call does nothing."""
         self._closed = True
         await self._inner.close()
-
-    def release(self, response: _Response) -> None:
-        """For a response: it needs its connection no longer."""
-        if response.holds:
-            response.holds = False
-            self._give_back()
 
     async def _take(self, request: HttpRequest) -> None:
         """Take a connection, or wait in line for one."""
@@ -146,8 +144,13 @@ class InProcessHttp:
         self.in_use -= 1
 
     def _key(self, request: HttpRequest) -> object:
-        parts = urlsplit(request.url)
-        return self._draws.next_attempt(f"{parts.hostname}{parts.path}")
+        return self._draws.next_attempt(_endpoint(request.url))
+
+
+@lru_cache(_ADDRESSES)
+def _endpoint(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname}{parts.path}"
 
 
 def _host(request: HttpRequest) -> str:
@@ -161,42 +164,3 @@ def _settle(handed: asyncio.Future[bool]) -> None:
 
 def _late(request: HttpRequest) -> TimeoutError:
     return TimeoutError(f"{_host(request)} did not answer within {request.timeout:g} s")
-
-
-class _Response:
-    """A response that holds its connection until it is read to its end, broken, or closed."""
-
-    __slots__ = ("_http", "_inner", "holds")
-
-    def __init__(self, inner: InProcessResponse, http: InProcessHttp) -> None:
-        self._inner = inner
-        self._http = http
-        self.holds = True
-
-    @property
-    def status(self) -> int:
-        """The status code."""
-        return self._inner.status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The header fields, names in lower case."""
-        return self._inner.headers
-
-    async def body(self) -> AsyncGenerator[bytes, None]:
-        """The body, piece by piece, as it arrives.
-
-        Raises:
-            ConnectionResetError: a fault breaks the connection before the end of the body.
-        """
-        try:
-            async with aclosing(self._inner.body()) as pieces:
-                async for piece in pieces:
-                    yield piece
-        finally:
-            self._http.release(self)
-
-    async def close(self) -> None:
-        """Read no further, and give the connection back."""
-        await self._inner.close()
-        self._http.release(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from holdfast.lab.simulator.service import Simulator
 
 __all__ = ["InProcessResponse", "SimulatorHttp"]
+
+_ADDRESSES = 256  # a caller has a few
 
 
 class SimulatorHttp:
@@ -36,6 +38,7 @@ class SimulatorHttp:
         self._drawn = drawn
         longest_first = sorted(simulators.items(), key=lambda item: -len(item[0]))
         self._simulators = [(base.rstrip("/"), simulator) for base, simulator in longest_first]
+        self._found = lru_cache(_ADDRESSES)(self._find)
         self._closed = False
 
     async def send(self, request: HttpRequest) -> InProcessResponse:
@@ -50,11 +53,7 @@ class SimulatorHttp:
         """
         if self._closed:
             raise RuntimeError("this HTTP client is closed")
-        parts = urlsplit(request.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("not an http or https address")
-        host = parts.hostname
-        simulator, path = self._find(request.url, host)
+        host, simulator, path = self._found(request.url)
         drawn = None if self._drawn is None else self._drawn(request)
         response = simulator.begin(request.method, path, request.headers, request.body, drawn=drawn)
         timeout_ns = to_ns(request.timeout)
@@ -76,18 +75,27 @@ class SimulatorHttp:
         """Take no more requests. A second call does nothing."""
         self._closed = True
 
-    def _find(self, url: str, host: str) -> tuple[Simulator, str]:
+    def _find(self, url: str) -> tuple[str, Simulator, str]:
+        """The host of an address, who answers there, and what is behind the address of that."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("not an http or https address")
         for base, simulator in self._simulators:
             rest = url[len(base) :]
             if url.startswith(base) and rest[:1] in {"", "/", "?"}:
-                return simulator, rest or "/"
-        raise ConnectionRefusedError(f"no connection to {host}: no simulator has this address")
+                return parts.hostname, simulator, rest or "/"
+        raise ConnectionRefusedError(f"no connection to {parts.hostname}: no simulator has this address")
 
 
 class InProcessResponse:
-    """A response whose body is read as it comes."""
+    """A response whose body is read as it comes.
+
+    Attributes:
+        on_close: told once, when nobody reads it any more: at the end of its body, when it breaks, or is closed.
+    """
 
     def __init__(self, response: SimulatedResponse, host: str) -> None:
+        self.on_close: Callable[[], object] | None = None
         self._response = response
         self._host = host
 
@@ -108,14 +116,19 @@ class InProcessResponse:
             ConnectionResetError: a fault breaks the connection before the end of the body.
         """
         try:
-            async with aclosing(self._response.body()) as pieces:
-                async for piece in pieces:
-                    yield piece
+            while (piece := await self._response.piece()) is not None:
+                yield piece
         except SimulatedCut:
             raise ConnectionResetError(f"the connection to {self._host} broke: Connection reset by peer") from None
         finally:
-            self._response.close()
+            self._leave()
 
     async def close(self) -> None:
         """Read no further: a response that was not at its end is cancelled."""
+        self._leave()
+
+    def _leave(self) -> None:
         self._response.close()
+        tell, self.on_close = self.on_close, None
+        if tell is not None:
+            tell()

@@ -52,6 +52,7 @@ class SimulatedResponse:
         self._clock = clock
         self._ended = ended
         self._begun_ns = clock.now_ns()
+        self._sent = 0
 
     @property
     def status(self) -> int:
@@ -85,29 +86,41 @@ class SimulatedResponse:
             self._end(Outcome.BROKEN)
             raise SimulatedRefusal if self._script.connection is Connection.REFUSED else SimulatedReset
 
+    async def piece(self) -> bytes | None:
+        """The next piece of the body, at its time; None at its end. Whoever stops asking has to :meth:`close` it.
+
+        Raises:
+            SimulatedCut: the connection is to be reset.
+        """
+        script = self._script
+        if self._sent < len(script.pieces):
+            piece = script.pieces[self._sent]
+            self._sent += 1
+            if piece.wait_ns:
+                await self._clock.asleep_ns(piece.wait_ns)
+            if piece.kind is Kind.TOKEN:
+                self._call.sent_tokens += 1
+            if self._sent == len(script.pieces) and script.ending is Ending.CLEAN:
+                self._end(Outcome.COMPLETED)  # before it is read: whoever has the last piece need not ask for more
+            return piece.data
+        if script.ending is Ending.SILENCE:
+            for _ in range(_HOURS_OF_SILENCE):
+                await self._clock.asleep_ns(_HOUR_NS)
+        if script.ending is not Ending.CLEAN:
+            self._end(Outcome.BROKEN)
+            raise SimulatedCut
+        self._end(Outcome.COMPLETED)
+        return None
+
     async def body(self) -> AsyncGenerator[bytes, None]:
         """The body, piece by piece, each at its time.
 
         Raises:
             SimulatedCut: the connection is to be reset.
         """
-        script = self._script
         try:
-            for place, piece in enumerate(script.pieces, 1):
-                if piece.wait_ns:
-                    await self._clock.asleep_ns(piece.wait_ns)
-                if piece.kind is Kind.TOKEN:
-                    self._call.sent_tokens += 1
-                if place == len(script.pieces) and script.ending is Ending.CLEAN:
-                    self._end(Outcome.COMPLETED)  # before it is read: whoever has the last piece need not ask for more
-                yield piece.data
-            if script.ending is Ending.SILENCE:
-                for _ in range(_HOURS_OF_SILENCE):
-                    await self._clock.asleep_ns(_HOUR_NS)
-            if script.ending is not Ending.CLEAN:
-                self._end(Outcome.BROKEN)
-                raise SimulatedCut
-            self._end(Outcome.COMPLETED)
+            while (piece := await self.piece()) is not None:
+                yield piece
         finally:
             self.close()
 
