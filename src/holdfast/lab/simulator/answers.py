@@ -18,7 +18,7 @@ from holdfast.lab.simulator.prompt import Answer, Prompt
 from holdfast.lab.simulator.reading import passages_in, question_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from holdfast.lab.simulator.prompt import Finish
     from holdfast.lab.simulator.reading import Passage
@@ -171,6 +171,18 @@ def _cited(passage: Passage, sentence: str) -> str:
     return f"{sentence.removesuffix(end) if end else sentence} [{passage.label}]{end}"
 
 
+def _stem(word: str) -> str:
+    if word.endswith(_ENDINGS):  # most words have none of them
+        for ending in _ENDINGS:
+            if word.endswith(ending) and len(word) - len(ending) >= 3:
+                return word.removesuffix(ending)
+    return word
+
+
+_stem_again = lru_cache(4_096)(_stem)
+"""For the words of sentences of an ordinary length: other questions have the same."""
+
+
 def _stems(text: str) -> frozenset[str]:
     return _stems_of_sentence(text) if len(text) <= _SENTENCE_CHARS else _stems_of(text)
 
@@ -178,20 +190,12 @@ def _stems(text: str) -> frozenset[str]:
 @lru_cache(8_192)
 def _stems_of_sentence(text: str) -> frozenset[str]:
     """Passages come again with every question that they may answer."""
-    return _stems_of(text)
+    return _stems_of(text, _stem_again)
 
 
-def _stems_of(text: str) -> frozenset[str]:
+def _stems_of(text: str, stem: Callable[[str], str] = _stem) -> frozenset[str]:
     words = _WORD.findall(text.lower())
-    return frozenset({_stem(word) for word in words if word not in _FUNCTION_WORDS}) or frozenset(words)
-
-
-def _stem(word: str) -> str:
-    if word.endswith(_ENDINGS):  # most words have none of them
-        for ending in _ENDINGS:
-            if word.endswith(ending) and len(word) - len(ending) >= 3:
-                return word.removesuffix(ending)
-    return word
+    return frozenset(map(stem, [word for word in words if word not in _FUNCTION_WORDS])) or frozenset(words)
 
 
 def _example(schema: Mapping[str, Any], text: str, depth: int = 0) -> Any:  # noqa: ANN401 - whatever the schema says

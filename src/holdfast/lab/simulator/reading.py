@@ -67,8 +67,9 @@ def _after_mark(text: str) -> int | None:
     return None
 
 
-def _elements(text: str, opening: re.Pattern[str]) -> Iterator[tuple[re.Match[str], str]]:
+def _elements(text: str, opening: re.Pattern[str]) -> list[tuple[re.Match[str], str]]:
     """What stands between a tag that ``opening`` finds and the next one that closes it, in time linear in the text."""
+    found: list[tuple[re.Match[str], str]] = []
     place, unclosed = 0, set()
     while match := opening.search(text, place):
         tag, place = match["tag"], match.end()
@@ -76,13 +77,13 @@ def _elements(text: str, opening: re.Pattern[str]) -> Iterator[tuple[re.Match[st
         if end < 0:
             unclosed.add(tag)
             continue
-        yield match, text[place:end].strip()
+        found.append((match, text[place:end].strip()))
         place = end
+    return found
 
 
-def _tagged(text: str) -> Iterator[Passage]:
-    for match, inside in _elements(text, _TAGGED):
-        yield Passage(match["label"], inside)
+def _tagged(text: str) -> list[Passage]:
+    return [Passage(match["label"], inside) for match, inside in _elements(text, _TAGGED)]
 
 
 def _numbered(text: str) -> Iterator[Passage]:
@@ -96,10 +97,9 @@ def _numbered(text: str) -> Iterator[Passage]:
 
 
 def _context(text: str) -> Iterator[Passage]:
-    for _, inside in _elements(text, _CONTEXT_TAG):
-        yield Passage(None, inside)
-        return
-    if start := _CONTEXT_WORD.search(text):
+    if elements := _elements(text, _CONTEXT_TAG):
+        yield Passage(None, elements[0][1])
+    elif start := _CONTEXT_WORD.search(text):
         rest = text[start.end() :]
         end = _END.search(rest)
         yield Passage(None, (rest[: end.start()] if end else rest).strip())
