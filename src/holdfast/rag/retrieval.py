@@ -10,18 +10,18 @@ looks at the best sentence instead, which costs nothing but a product: the sente
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from math import isfinite
-from typing import TYPE_CHECKING
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 from holdfast.errors import ConfigError
+from holdfast.rag.types import Hit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from holdfast.llm.embedding import Vectors
     from holdfast.rag.store.base import Scored
-    from holdfast.rag.types import Hit
 
 __all__ = ["LEXICAL_WEIGHT", "RERANK_POOL", "Fused", "fuse", "rerank"]
 
@@ -33,8 +33,7 @@ RERANK_POOL = 20
 """How many fused passages are worth fetching for :func:`rerank`: more change nothing, ten lose little."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fused:
+class Fused(NamedTuple):
     """A chunk in the fused ranking.
 
     Attributes:
@@ -75,24 +74,19 @@ def fuse(lexical: Sequence[Scored], dense: Sequence[Scored], *, weight: float = 
     elif not lexical:
         weight = 0.0
     words, vectors = _best_by_id(lexical), _best_by_id(dense)
-    word_scale, vector_scale = _min_max(words), _min_max(vectors)
+    scores = _shares(words, weight)
+    for chunk_id, share in _shares(vectors, 1 - weight).items():
+        scores[chunk_id] = scores.get(chunk_id, 0.0) + share
+    # Most candidates are far from the best: only those that are not are put in order with all that breaks a tie.
+    least = _at_least(scores, k)
     missing = float("-inf")
-    other, word_share, vector_share = 1 - weight, word_scale.get, vector_scale.get
-    word, vector = words.get, vectors.get
     ranked = [
-        (
-            -(weight * word_share(chunk_id, 0.0) + other * vector_share(chunk_id, 0.0)),
-            -word(chunk_id, missing),
-            -vector(chunk_id, missing),
-            chunk_id,
-        )
-        for chunk_id in words.keys() | vectors.keys()
+        (-score, -words.get(chunk_id, missing), -vectors.get(chunk_id, missing), chunk_id)
+        for chunk_id, score in scores.items()
+        if score >= least
     ]
     ranked.sort()
-    return [
-        Fused(chunk_id=chunk_id, score=-score, lexical=words.get(chunk_id), cosine=vectors.get(chunk_id))
-        for score, _, _, chunk_id in ranked[:k]
-    ]
+    return [Fused(chunk_id, -score, words.get(chunk_id), vectors.get(chunk_id)) for score, _, _, chunk_id in ranked[:k]]
 
 
 def rerank(hits: Sequence[Hit], query_vector: Vectors | None, *, k: int) -> list[Hit]:
@@ -111,38 +105,52 @@ def rerank(hits: Sequence[Hit], query_vector: Vectors | None, *, k: int) -> list
     """
     if k < 1:
         raise ConfigError("k", k, "must be at least 1")
-    best = [_best_sentence(hit, query_vector) for hit in hits]
-    if all(cosine is None for cosine in best):
+    best = [None] * len(hits) if query_vector is None else _best_sentences(hits, query_vector)
+    if best.count(None) == len(hits):
         return list(hits[:k])
     scored = [
         ((hit.score + max(0.0, (hit.cosine or 0.0) if cosine is None else cosine)) / 2, hit)
         for hit, cosine in zip(hits, best, strict=True)
     ]
-    scored.sort(key=lambda each: -each[0])
-    return [replace(hit, score=score) for score, hit in scored[:k]]
+    scored.sort(key=itemgetter(0), reverse=True)  # which keeps the order of ties, too
+    return [Hit(stored=hit.stored, score=score, lexical=hit.lexical, cosine=hit.cosine) for score, hit in scored[:k]]
 
 
-def _best_sentence(hit: Hit, query_vector: Vectors | None) -> float | None:
-    vectors = hit.stored.sentence_vectors
-    if query_vector is None or vectors is None or not len(vectors) or vectors.shape[1:] != query_vector.shape:
-        return None
-    cosines: list[float] = (vectors @ query_vector).tolist()  # some ten numbers: numpy's own maximum takes longer
-    return min(1.0, max(cosines))
-
-
-def _best_by_id(scored: Sequence[Scored]) -> dict[str, float]:
-    best: dict[str, float] = {}
-    for each in scored:
-        known = best.get(each.chunk_id)
-        if known is None or each.score > known:
-            best[each.chunk_id] = each.score
+def _best_sentences(hits: Sequence[Hit], query_vector: Vectors) -> list[float | None]:
+    """The cosine of each hit's best sentence; None for a hit that has no sentence vectors of this dimension."""
+    shape = query_vector.shape
+    best: list[float | None] = []
+    for hit in hits:
+        vectors = hit.stored.sentence_vectors
+        if vectors is None or not len(vectors) or vectors.shape[1:] != shape:
+            best.append(None)
+        else:
+            # A hit has some ten sentences: numpy's own maximum takes longer, and "@" twice as long as the method. Those
+            # of all hits in one product would be rounded otherwise.
+            cosine: float = max(vectors.dot(query_vector).tolist())
+            best.append(min(1.0, cosine))
     return best
 
 
-def _min_max(scores: dict[str, float]) -> dict[str, float]:
+def _best_by_id(scored: Sequence[Scored]) -> dict[str, float]:
+    best = {each.chunk_id: each.score for each in scored}
+    if len(best) < len(scored):  # seldom: a search that names a chunk twice
+        for each in scored:
+            best[each.chunk_id] = max(best[each.chunk_id], each.score)
+    return best
+
+
+def _shares(scores: dict[str, float], weight: float) -> dict[str, float]:
+    """The scores, scaled to 0..1 between the worst and the best, times ``weight``."""
     if not scores:
         return {}
     low, high = min(scores.values()), max(scores.values())
     if high == low:
-        return dict.fromkeys(scores, 1.0)
-    return {chunk_id: (score - low) / (high - low) for chunk_id, score in scores.items()}
+        return dict.fromkeys(scores, weight)
+    span = high - low
+    return {chunk_id: weight * ((score - low) / span) for chunk_id, score in scores.items()}
+
+
+def _at_least(scores: dict[str, float], k: int) -> float:
+    """The ``k``-th best score."""
+    return sorted(scores.values(), reverse=True)[k - 1] if k < len(scores) else float("-inf")

@@ -75,9 +75,10 @@ def test_nothing_found_is_nothing() -> None:
 
 def test_a_chunk_named_twice_counts_once_with_its_better_score() -> None:
     """A list that names a chunk twice gives it one place, by its better score."""
-    fused = fuse([Scored("a", 1.0), Scored("a", 3.0), Scored("b", 2.0)], [], k=5)
+    both, other = [Scored("a", 1.0), Scored("a", 3.0)], Scored("b", 2.0)
 
-    assert fused == [Fused("a", 1.0, lexical=3.0), Fused("b", 0.0, lexical=2.0)]
+    for found in ([*both, other], [*reversed(both), other]):
+        assert fuse(found, [], k=5) == [Fused("a", 1.0, lexical=3.0), Fused("b", 0.0, lexical=2.0)]
 
 
 @pytest.mark.parametrize(("field", "weight", "k"), [("weight", 1.5, 5), ("weight", float("nan"), 5), ("k", 0.6, 0)])
