@@ -7,6 +7,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ CHUNKER_VERSION = "1"
 """Part of every document's content hash. Raise it with any change that makes other chunks of the same text."""
 
 _OURS = re.compile(r"chk_[0-9a-f]{24}")
+_LOOKED_AT = 1_024
+"""Passages of which it is remembered whether their texts are their own: the same ones are found for many questions, and
+a store that remembers them gives the very same texts. Some MB at most where it does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +108,16 @@ def _ranges(text: str, section: Section, spans: list[Span], options: ChunkOption
 
 def is_intact(chunk: Chunk) -> bool:
     """Whether a chunk's text is the one that its id was made of. An id that was not made here says nothing: True."""
-    if not _OURS.fullmatch(chunk.id):
+    return _is_made_of(chunk.id, chunk.document_id, chunk.text, chunk.ordinal)
+
+
+@lru_cache(_LOOKED_AT)
+def _is_made_of(chunk_id: str, document_id: str, text: str, ordinal: int) -> bool:
+    if not _OURS.fullmatch(chunk_id):
         return True
     # How many equal passages come before it: mostly none, in a document of nothing else all, and never more than that.
-    last = chunk.ordinal
-    either = chain.from_iterable((few, last - few) for few in range(last // 2 + 1))
-    return any(_chunk_id(chunk.document_id, chunk.text, place) == chunk.id for place in either)
+    either = chain.from_iterable((few, ordinal - few) for few in range(ordinal // 2 + 1))
+    return any(_chunk_id(document_id, text, place) == chunk_id for place in either)
 
 
 def _chunk_id(document_id: str, text: str, occurrence: int) -> str:

@@ -56,11 +56,12 @@ class PlausibleReads:
             if not missing:
                 break
             for one in await self._store.fetch(missing, collection=collection, sentence_vectors=True):
-                if not is_intact(one.chunk):
+                chunk = one.chunk
+                if not is_intact(chunk):
                     raise StoreCorruptError(
-                        f"{self._store.name} gave another text for the passage {one.chunk.id} than the one that was "
-                        f"ingested: check it, and ingest the document {one.chunk.document_id} again."
+                        f"{self._store.name} gave another text for the passage {chunk.id} than the one that was "
+                        f"ingested: check it, and ingest the document {chunk.document_id} again."
                     )
-                found[one.chunk.id] = one
+                found[chunk.id] = one
             missing = [each for each in missing if each not in found]
         return found

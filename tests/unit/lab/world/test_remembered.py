@@ -10,6 +10,7 @@ from holdfast.lab.world import embedder
 from holdfast.lab.world.options import WorldOptions
 from holdfast.lab.world.questions import Questions
 from holdfast.lab.world.world import World, run_world
+from holdfast.rag import chunking
 from holdfast.rag.answering import addresses, candidates, inert
 from holdfast.rag.store import reader
 
@@ -22,6 +23,7 @@ _CACHES = (
     addresses._addresses_of,
     inert.inert,
     reader._stored_chunk,
+    chunking._is_made_of,
 )
 
 
