@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import OrderedDict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
@@ -37,8 +38,8 @@ class RememberingStore:
     """A ``SqliteStore`` that runs each search once, until the documents change.
 
     The four reads of a search are remembered, by their arguments; of a question its words count, as they do for the
-    store. They are forgotten when the store's generation is found to be another one, which the engine asks for at each
-    question, and around every call that may change something. All else is the store's own.
+    store. So is the generation, which the engine asks for at each question, and which takes two looks at the file. All
+    of it is forgotten around every call that may change something. All else is the store's own.
 
     Args:
         store: the store. Nobody else may write to its file.
@@ -52,29 +53,28 @@ class RememberingStore:
         self._kept = whole("kept", kept, least=1)
         self._known: OrderedDict[Hashable, Any] = OrderedDict()
         self._generation: int | None = None
+        self._writers = 0
         self._age = 0
 
     async def generation(self) -> int:
         """See :meth:`holdfast.rag.store.base.Store.generation`."""
-        try:
-            generation = await self._store.generation()
-        except BaseException:
-            self._forget()
-            raise
-        if generation != self._generation:
-            self._forget()
+        if self._generation is not None:
+            return self._generation
+        age = self._age
+        generation = await self._store.generation()
+        if age == self._age and not self._writers:  # else it may be another one in a moment
             self._generation = generation
         return generation
 
     async def lexical(self, question: str, *, k: int, scope: Scope) -> Sequence[Scored]:
         """See :meth:`holdfast.rag.store.base.Store.lexical`."""
-        key = ("lexical", *_WORD.findall(normalize("NFC", question)), k, *_of(scope))
+        key = ("lexical", _words_of(question), k, *_of(scope))
         found: Sequence[Scored] = await self._read(key, lambda: self._store.lexical(question, k=k, scope=scope))
         return found
 
     async def dense(self, vector: Vectors, *, embedder_id: str, k: int, scope: Scope) -> Sequence[Scored]:
         """See :meth:`holdfast.rag.store.base.Store.dense`."""
-        key = ("dense", vector.tobytes(), vector.dtype.str, vector.shape, embedder_id, k, *_of(scope))
+        key = ("dense", vector.tobytes(), vector.dtype, vector.shape, embedder_id, k, *_of(scope))
         found: Sequence[Scored] = await self._read(
             key, lambda: self._store.dense(vector, embedder_id=embedder_id, k=k, scope=scope)
         )
@@ -107,9 +107,11 @@ class RememberingStore:
 
         async def writing(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the store's own
             self._forget()
+            self._writers += 1
             try:
                 return await value(*args, **kwargs)
             finally:
+                self._writers -= 1
                 self._forget()
 
         self.__dict__[name] = writing  # found without this method from now on
@@ -124,7 +126,7 @@ class RememberingStore:
         found = await read()
         if isinstance(found, list):
             found = tuple(found)  # nobody may change what others get, too
-        if age == self._age:  # else it may be of before a change
+        if age == self._age and not self._writers:  # else it may be of before a change
             self._known[key] = found
             if len(self._known) > self._kept:
                 self._known.popitem(last=False)
@@ -132,6 +134,7 @@ class RememberingStore:
 
     def _forget(self) -> None:
         self._known.clear()
+        self._generation = None
         self._age += 1
 
     def _recalled(self, key: Hashable) -> Any:  # noqa: ANN401 - as above
@@ -142,5 +145,12 @@ class RememberingStore:
         return found
 
 
+@lru_cache(_KEPT)
+def _words_of(question: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(normalize("NFC", question)))
+
+
 def _of(scope: Scope) -> tuple[Hashable, ...]:
+    if not scope.filters:
+        return (scope.collection,)
     return scope.collection, *((name, repr(value)) for name, value in sorted(scope.filters.items()))
