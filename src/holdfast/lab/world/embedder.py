@@ -28,28 +28,23 @@ class HashedEmbedder:
     Args:
         blocking: charges the time: kinds ``embed.query`` and ``embed.batch``.
         dimension: numbers in a vector, 1 or more.
+
+    Attributes:
+        id: the vector space.
+        dimension: numbers in a vector.
     """
 
     name = "embedder:local"
 
     def __init__(self, blocking: Blocking, *, dimension: int = 128) -> None:
         self._blocking = blocking
-        self._dimension = whole("dimension", dimension, least=1)
-
-    @property
-    def id(self) -> str:
-        """The vector space."""
-        return f"lab:hashed:{self._dimension}"
-
-    @property
-    def dimension(self) -> int:
-        """Numbers in one vector."""
-        return self._dimension
+        self.dimension = whole("dimension", dimension, least=1)
+        self.id = f"lab:hashed:{dimension}"
 
     async def embed(self, texts: Sequence[str], *, kind: EmbedKind = "document") -> Vectors:
         """Embed ``texts``; see :meth:`holdfast.llm.embedding.Embedder.embed`."""
         if not texts:
-            return np.empty((0, self._dimension), np.float32)
+            return np.empty((0, self.dimension), np.float32)
         work = "embed.query" if kind == "query" else "embed.batch"
         return await self._blocking.run(work, self._vectors, texts)
 
@@ -57,7 +52,7 @@ class HashedEmbedder:
         """Nothing is held."""
 
     def _vectors(self, texts: Sequence[str]) -> Vectors:
-        return np.array([_vector(plain(text), self._dimension) for text in texts])
+        return np.array([_vector(plain(text), self.dimension) for text in texts])
 
 
 @lru_cache(_REMEMBERED)
