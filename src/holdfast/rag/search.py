@@ -86,7 +86,7 @@ class Copied(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class _Looked:
     """What one look brought.
 
@@ -129,8 +129,10 @@ class Searcher:
         copy: Copied | None = None,
     ) -> None:
         self._store = store
+        self._store_name = store.name
         self._reads = PlausibleReads(store)
         self._embedder = embedder
+        self._space = None if embedder is None else embedder.id
         self._guards = guards
         self._clock = clock
         self._narrator = narrator
@@ -185,7 +187,7 @@ class Searcher:
         reasons += missed
         waited = 0.0 if embedded is not None else looked.embedded.ms or 0.0
         taken = self._ms_since(started) - waited
-        self._narrator.searched(self._store.name, len(hits), taken)
+        self._narrator.searched(self._store_name, len(hits), taken)
         found = Found(
             hits=hits,
             query_vector=looked.embedded.vector,
@@ -239,14 +241,14 @@ class Searcher:
 
     async def _by_vector(self, query: Query, vector: Vectors | None, reasons: list[Reason]) -> Sequence[Scored] | None:
         """The chunks nearest to the question; None where they could not be had, with the reason noted."""
-        if vector is None or self._embedder is None:
+        if vector is None or self._space is None:
             return None
         try:
             return await self._guards.store.call(
-                self._reads.dense, vector, embedder_id=self._embedder.id, k=_CANDIDATES, scope=query.scope
+                self._reads.dense, vector, embedder_id=self._space, k=_CANDIDATES, scope=query.scope
             )
         except Exception as error:  # noqa: BLE001 - the search by words may still stand
-            self._narrator.stage_failed("search", self._store.name, Reason.VECTOR_STORE_UNAVAILABLE, error)
+            self._narrator.stage_failed("search", self._store_name, Reason.VECTOR_STORE_UNAVAILABLE, error)
             reasons.append(Reason.VECTOR_STORE_UNAVAILABLE)
             return None
 
@@ -263,7 +265,7 @@ class Searcher:
         except Exception as error:
             if not by_vectors:
                 raise
-            self._narrator.stage_failed("search", self._store.name, Reason.VECTOR_STORE_UNAVAILABLE, error)
+            self._narrator.stage_failed("search", self._store_name, Reason.VECTOR_STORE_UNAVAILABLE, error)
             if Reason.VECTOR_STORE_UNAVAILABLE not in reasons:
                 reasons.append(Reason.VECTOR_STORE_UNAVAILABLE)
             copied = None if self._copy is None else await self._copy.by_words(query, k=_CANDIDATES)
@@ -321,10 +323,6 @@ class Searcher:
         except Exception as error:  # noqa: BLE001 - writing the cache is best effort
             self._narrator.stage_failed("cache", self._results.name, Reason.CACHE_UNAVAILABLE, error)
 
-    @property
-    def _space(self) -> str | None:
-        return None if self._embedder is None else self._embedder.id
-
     def _ms_since(self, started_ns: int) -> float:
         return (self._clock.now_ns() - started_ns) / 1e6
 
@@ -336,10 +334,11 @@ async def _made(embedder: Embedder, question: str) -> Vectors:
         DependencyError: the embedder gave something else: it would poison every comparison.
     """
     vectors = await embedder.embed([question], kind="query")
-    if vectors.shape != (1, embedder.dimension) or not abs(float(vectors[0] @ vectors[0]) - 1) < _TOLERANCE:
-        raise DependencyError(f"{embedder.name} gave no unit vector of {embedder.dimension} numbers: check its model.")
-    vector: Vectors = vectors[0]
-    return vector
+    if vectors.shape == (1, embedder.dimension):
+        vector: Vectors = vectors[0]
+        if abs(float(vector.dot(vector)) - 1) < _TOLERANCE:
+            return vector
+    raise DependencyError(f"{embedder.name} gave no unit vector of {embedder.dimension} numbers: check its model.")
 
 
 def _embedding_time(embedded: Embedded | None) -> dict[str, float]:
