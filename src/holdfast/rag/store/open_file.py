@@ -10,9 +10,8 @@ import os
 import sqlite3
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from holdfast.rag.store.faults import cancelled
@@ -67,8 +66,7 @@ class ReplacedError(Exception):
     """The file was found to be deleted or replaced between two steps: look again what is at the path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Which file it is, whatever its name."""
 
     device: int
