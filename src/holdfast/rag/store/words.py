@@ -34,8 +34,10 @@ def terms(question: str) -> list[str]:
     """The question's words that carry meaning, each once whatever its case, in order, as they are written."""
     words: dict[str, str] = {}
     for word in _WORD.findall(unicodedata.normalize("NFC", question)):
-        words.setdefault(word.lower(), word)
-    return [word for folded, word in words.items() if folded not in STOP_WORDS]
+        folded = word.lower()
+        if folded not in STOP_WORDS and folded not in words:
+            words[folded] = word
+    return list(words.values())
 
 
 def quoted(word: str) -> str:
