@@ -83,7 +83,7 @@ def fuse(lexical: Sequence[Scored], dense: Sequence[Scored], *, weight: float = 
     ranked = [
         (-score, -words.get(chunk_id, missing), -vectors.get(chunk_id, missing), chunk_id)
         for chunk_id, score in scores.items()
-        if score >= least
+        if not score < least  # what is no number at all stays, too
     ]
     ranked.sort()
     return [Fused(chunk_id, -score, words.get(chunk_id), vectors.get(chunk_id)) for score, _, _, chunk_id in ranked[:k]]

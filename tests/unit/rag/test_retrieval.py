@@ -81,6 +81,13 @@ def test_a_chunk_named_twice_counts_once_with_its_better_score() -> None:
         assert fuse(found, [], k=5) == [Fused("a", 1.0, lexical=3.0), Fused("b", 0.0, lexical=2.0)]
 
 
+def test_scores_that_are_no_numbers_lose_no_candidate() -> None:
+    """Where a search gives garbage for scores there are still as many candidates as were asked for."""
+    garbage = [Scored(chunk_id, float("nan")) for chunk_id in "abc"]
+
+    assert len(fuse(garbage, [], k=2)) == 2
+
+
 @pytest.mark.parametrize(("field", "weight", "k"), [("weight", 1.5, 5), ("weight", float("nan"), 5), ("k", 0.6, 0)])
 def test_options_out_of_range_are_named(field: str, weight: float, k: int) -> None:
     """A weight outside 0 to 1, or a k below 1, is an error that names it."""
