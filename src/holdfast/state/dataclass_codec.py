@@ -13,6 +13,7 @@ import types
 import zlib
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -81,14 +82,15 @@ class _Scheme:
         self.said.append(f"{cls.__name__}({' '.join(fields)})")
         pairs = [(name, *self.pair(hints[name])) for name in fields]
 
-        written = [(name, to_plain) for name, to_plain, _ in pairs]
+        values = _all_of(fields)
+        written = [(place, to_plain) for place, (_, to_plain, _) in enumerate(pairs) if to_plain is not _same]
         read = [(name, from_plain) for name, _, from_plain in pairs]
 
         def encode(value: Any) -> list[Any]:  # noqa: ANN401
-            return [
-                getattr(value, name) if to_plain is _same else to_plain(getattr(value, name))
-                for name, to_plain in written
-            ]
+            plain = list(values(value))
+            for place, to_plain in written:
+                plain[place] = to_plain(plain[place])
+            return plain
 
         def decode(plain: Any) -> Any:  # noqa: ANN401
             items = zip(read, _checked(plain, list), strict=True)
@@ -107,7 +109,7 @@ class _Scheme:
             return self.dataclass(hint)
         if isinstance(hint, type) and issubclass(hint, Enum):
             self.said.append(f"{hint.__name__}{sorted(str(each.value) for each in hint)}")
-            return (lambda value: value.value), hint
+            return attrgetter("_value_"), hint  # what ``value`` gives, without the call of a property
         if hint in _SCALARS:
             self.said.append(hint.__name__)
             return _same, _reader(hint)
@@ -117,8 +119,8 @@ class _Scheme:
             self.said.append("many")
             to_plain, from_plain = self.pair(arguments[0])
             return (
-                lambda value: [to_plain(each) for each in value],
-                lambda plain: tuple(from_plain(each) for each in _checked(plain, list)),
+                list if to_plain is _same else lambda value: [to_plain(each) for each in value],
+                lambda plain: tuple([from_plain(each) for each in _checked(plain, list)]),
             )
         raise ConfigError("cls", hint, "is no type that can be cached")
 
@@ -142,9 +144,16 @@ class _Scheme:
         self.said.append("by name")
         to_plain, from_plain = self.pair(arguments[1])
         return (
-            lambda value: {name: to_plain(each) for name, each in value.items()},
+            dict if to_plain is _same else lambda value: {name: to_plain(each) for name, each in value.items()},
             lambda plain: {name: from_plain(each) for name, each in _checked(plain, dict).items()},
         )
+
+
+def _all_of(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Gives all these attributes of an object at once."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda value: tuple([getattr(value, name) for name in names])
 
 
 def _same(value: object) -> object:
@@ -168,7 +177,7 @@ def _checked(plain: Any, kinds: Any) -> Any:  # noqa: ANN401
 
 
 def _array_to_plain(value: Any) -> list[Any]:  # noqa: ANN401
-    return [list(value.shape), base64.b64encode(value.astype("<f4").tobytes()).decode()]
+    return [value.shape, base64.b64encode(value.astype("<f4", copy=False).tobytes()).decode()]
 
 
 def _array_from_plain(plain: Any) -> Any:  # noqa: ANN401

@@ -12,7 +12,7 @@ from holdfast.rag.types import Hit, Reason, StoredChunk
 from holdfast.state.dataclass_codec import DataclassCodec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["FoundCodec"]
 
@@ -39,7 +39,11 @@ class FoundCodec:
     def encode(self, value: Found, /) -> bytes:
         """The bytes to keep."""
         without = self._found.encode(replace(value, hits=()))  # its first field, so that they begin with "[[]"
-        return b"[[" + b",".join([self._hit(hit) for hit in value.hits]) + without[2:]
+        parts = [b"[["]
+        for hit, scores in zip(value.hits, _scores(value.hits), strict=True):
+            parts += b",[" if len(parts) > 1 else b"[", self._passage(hit.stored), b",", scores, b"]"
+        parts.append(without[2:])
+        return b"".join(parts)  # once: the passages are long
 
     def decode(self, data: bytes, /) -> Found:
         """The object.
@@ -48,10 +52,6 @@ class FoundCodec:
             ValueError: the bytes are not such an object.
         """
         return self._found.decode(data)
-
-    def _hit(self, hit: Hit) -> bytes:
-        scores = _as_json([hit.score, hit.lexical, hit.cosine])
-        return b"[" + self._passage(hit.stored) + b"," + scores[1:].encode()
 
     def _passage(self, stored: StoredChunk) -> bytes:
         known = self._known.get(id(stored))
@@ -62,3 +62,10 @@ class FoundCodec:
         if len(self._known) > _WRITTEN:
             self._known.popitem(last=False)
         return data
+
+
+def _scores(hits: Sequence[Hit]) -> list[bytes]:
+    """What each hit's JSON ends with, written at once: numbers only, so that the brackets tell them apart."""
+    if not hits:
+        return []
+    return _as_json([[hit.score, hit.lexical, hit.cosine] for hit in hits])[2:-2].encode().split(b"],[")
