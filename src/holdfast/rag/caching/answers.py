@@ -8,6 +8,7 @@ from holdfast.llm.messages import Usage
 from holdfast.rag.cache import CachedAnswer
 from holdfast.rag.types import Answer
 from holdfast.state.dataclass_codec import DataclassCodec
+from holdfast.state.remembering import RememberingCodec
 from holdfast.state.shared import SharedCache
 from holdfast.state.typed import TypedCache
 
@@ -35,7 +36,7 @@ class BackedAnswerCache:
     def __init__(self, backend: CacheBackend, *, ttl: float = 86_400.0) -> None:
         self._backend = backend
         codec: DataclassCodec[CachedAnswer] = DataclassCodec(CachedAnswer, names={"Answer": Answer, "Usage": Usage})
-        self._cache = TypedCache(backend, codec, kind="answer", ttl=ttl)
+        self._cache = TypedCache(backend, RememberingCodec(codec), kind="answer", ttl=ttl)
 
     @property
     def name(self) -> str:
