@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EmbeddingCache", "VectorCodec"]
 
+_KEYS = 256
+"""Keys that are remembered, with their texts: questions and passages, some megabytes at most."""
 _TOLERANCE = 1e-3
 
 
@@ -85,11 +88,14 @@ class EmbeddingCache:
         Args:
             kind: ``"query"`` or ``"document"``: some models embed them differently.
         """
-        return await self._cache.get_many([self._key(text, kind) for text in texts])
+        return await self._cache.get_many([_key(self._id, kind, text) for text in texts])
 
     async def put_many(self, vectors: Mapping[str, NDArray[np.float32]], *, kind: str) -> None:
         """Keep the vectors of these texts."""
-        await self._cache.put_many({self._key(text, kind): vector for text, vector in vectors.items()})
+        await self._cache.put_many({_key(self._id, kind, text): vector for text, vector in vectors.items()})
 
-    def _key(self, text: str, kind: str) -> str:
-        return key_of(self._id, kind, text)
+
+@lru_cache(_KEYS)
+def _key(embedder_id: str, kind: str, text: str) -> str:
+    """What is not found is kept under the same key a moment later."""
+    return key_of(embedder_id, kind, text)

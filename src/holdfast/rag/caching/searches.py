@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from holdfast.rag.caching.found import FoundCodec
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from holdfast.state.base import CacheBackend
 
 __all__ = ["SearchCache"]
+
+_KEYS = 256
+"""Keys that are remembered: more than questions are under way. With their questions a megabyte at most."""
 
 
 class SearchCache:
@@ -50,4 +54,12 @@ class SearchCache:
 
 def _key(query: Query, k: int, generation: int, embedder_id: str | None) -> str:
     # Not normalised as for answers: the vector depends on every letter.
-    return key_of(query.question, query.collection, sorted(query.filters.items()), k, generation, embedder_id)
+    if query.filters:
+        return key_of(query.question, query.collection, sorted(query.filters.items()), k, generation, embedder_id)
+    return _known_key(query.question, query.collection, k, generation, embedder_id)
+
+
+@lru_cache(_KEYS)
+def _known_key(question: str, collection: str, k: int, generation: int, embedder_id: str | None) -> str:
+    """What is not found is kept under the same key a moment later."""
+    return key_of(question, collection, [], k, generation, embedder_id)
