@@ -88,24 +88,25 @@ class MemoryCache:
 
     async def set(self, key: str, value: bytes, *, ttl: float, tags: Collection[str] = ()) -> None:
         """Keep ``value`` for ``ttl`` seconds; what was not used for the longest time makes room."""
-        now, life = self._clock.now_ns(), to_ns(checked_ttl("ttl", ttl))
-        self._drop(key)
-        size = sys.getsizeof(value) + sys.getsizeof(key) + _ENTRY_BYTES
-        quiet = any(self._invalidated.get(tag, (0, now))[1] > now for tag in tags)
-        if quiet or len(value) > self._max_value or size > self._max_bytes:
-            self._refused += 1
-            return
-        self._entries[key] = _Entry(value, now + life, self._number, tuple(tags), size)
-        self._size += size
-        self._kept += 1
-        while len(self._entries) > self._max_entries or self._size > self._max_bytes:
-            self._drop(next(iter(self._entries)))
-            self._evicted += 1
+        await self.set_many({key: value}, ttl=ttl, tags=tags)
 
     async def set_many(self, values: Mapping[str, bytes], *, ttl: float, tags: Collection[str] = ()) -> None:
         """Like :meth:`set`, for several values with the same tags."""
+        now, life = self._clock.now_ns(), to_ns(checked_ttl("ttl", ttl))
+        labels = tuple(tags)
+        quiet = self._is_quiet(labels, now)
         for key, value in values.items():
-            await self.set(key, value, ttl=ttl, tags=tags)
+            self._drop(key)
+            size = sys.getsizeof(value) + sys.getsizeof(key) + _ENTRY_BYTES
+            if quiet or len(value) > self._max_value or size > self._max_bytes:
+                self._refused += 1
+                continue
+            self._entries[key] = _Entry(value, now + life, self._number, labels, size)
+            self._size += size
+            self._kept += 1
+            while len(self._entries) > self._max_entries or self._size > self._max_bytes:
+                self._drop(next(iter(self._entries)))
+                self._evicted += 1
 
     async def delete(self, *keys: str) -> None:
         """Forget what is kept under ``keys``."""
@@ -147,7 +148,13 @@ class MemoryCache:
     def _is_good(self, entry: _Entry) -> bool:
         if entry.expires_ns <= self._clock.now_ns():
             return False
+        if not self._number:  # mostly nothing was ever invalidated
+            return True
         return all(entry.kept_at >= self._invalidated.get(tag, (self._floor, 0))[0] for tag in entry.tags)
+
+    def _is_quiet(self, tags: tuple[str, ...], now: int) -> bool:
+        """Whether nothing is kept under one of these tags for a while."""
+        return bool(self._invalidated) and any(self._invalidated.get(tag, (0, now))[1] > now for tag in tags)
 
     def _drop(self, key: str) -> None:
         entry = self._entries.pop(key, None)
