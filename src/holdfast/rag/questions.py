@@ -66,26 +66,28 @@ class Questions:
     async def answer(self, query: Query, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
         """The answer to ``query``: its text piece by piece when it is ``streamed``, and the whole as the last item.
 
-        The scopes are set around each step and not around the whole: between two steps the context is the caller's.
+        The scopes are set around each step and not around the whole: between two steps the context is the caller's. The
+        answer is the last item: nothing is left to be done when it is given out.
 
         Raises:
             RejectedError: too many questions are under way.
             DeadlineExceededError: the time allowed was used up while waiting for other questions.
         """
-        seconds = self.seconds_for(query)
-        until_ns = self._clock.now_ns() + round(seconds * NS_PER_SECOND)
-        patience = Patience()
+        until_ns = self._clock.now_ns() + round(self.seconds_for(query) * NS_PER_SECOND)
+        correlation, patience = correlation_scope(query.request_id), patience_scope(Patience())
         steps = self._steps(query, streamed=streamed)
+        ended = False
         try:
-            while True:
-                with patience_scope(patience), correlation_scope(query.request_id), self._until(until_ns):
-                    item = await anext(steps, None)
-                if item is None:
-                    return
+            while not ended:
+                with patience, correlation, self._until(until_ns):
+                    item = await anext(steps)
+                    if ended := isinstance(item, Answer):
+                        await steps.aclose()
                 yield item
         finally:
-            with patience_scope(patience), correlation_scope(query.request_id), self._until(until_ns):
-                await steps.aclose()
+            if not ended:
+                with patience, correlation, self._until(until_ns):
+                    await steps.aclose()
 
     def seconds_for(self, query: Query) -> float:
         """The time that a question has."""
