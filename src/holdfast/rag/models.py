@@ -129,12 +129,14 @@ class Models:
         route = self.cheap or self.answers
         return None if route is None else RouteCompleter(self.client, route)
 
-    def is_well(self, target: Target) -> bool:
-        """Whether a model can be counted on: with one of its keys it can be asked now, or in a moment."""
-        for link in self._links_to.get(target.name, ()):
+    def is_well(self, name: str) -> bool:
+        """Whether the target of this name can be counted on: with one of its keys it can be asked now, or soon."""
+        for link in self._links_to.get(name, ()):
             if link.state.breaker.state is BreakerState.CLOSED:
-                until_ns = max(link.key.parked_until_ns, link.not_before_ns)
-                if not until_ns or until_ns <= self.client.network.clock.now_ns() + _SOON_NS:
+                parked_ns, held_ns = link.key.parked_until_ns, link.not_before_ns
+                if not (parked_ns or held_ns):
+                    return True
+                if max(parked_ns, held_ns) <= self.client.network.clock.now_ns() + _SOON_NS:
                     return True
         return False
 

@@ -122,16 +122,15 @@ class TierController:
 
     def evaluate(self) -> Tier:
         """Look at the dependencies, and move if they say so; gives the tier."""
-        now = self._clock.now_ns()
         possible, reasons = self._possible()
         if reasons:
             self._reasons = reasons
-        if worse(possible, self._tier) is not self._tier:
-            self._fall(possible, now)
-        elif possible is self._tier:
+        if possible is self._tier:
             self._well_since_ns = None
+        elif worse(possible, self._tier) is possible:
+            self._fall(possible, self._clock.now_ns())
         else:
-            self._climb(now)
+            self._climb(self._clock.now_ns())
         if self._tier is Tier.FULL:
             self._reasons = ()
         return self._tier

@@ -115,7 +115,7 @@ _ORDER = {tier: place for place, tier in enumerate(Tier)}
 
 def worse(one: Tier, other: Tier) -> Tier:
     """The lower of two tiers."""
-    return max(one, other, key=_ORDER.__getitem__)
+    return one if _ORDER[one] > _ORDER[other] else other
 
 
 def above(tier: Tier) -> Tier:

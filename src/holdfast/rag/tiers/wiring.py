@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from holdfast.llm.probing import PROBE_SECONDS
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from holdfast.rag.store.base import Store
 
 __all__ = ["service_tier"]
+
+_IS_WELL = attrgetter("well")
 
 
 def service_tier(
@@ -124,7 +128,7 @@ def _writing(answerer: Answerer, models: Models | None, guards: Guards) -> list[
 
 def _any_of(need: Need, name: str, reason: Reason, vitals: Sequence[Vital]) -> Vital:
     """Well while one of several is."""
-    return Vital(name=name, need=need, reason=reason, well_otherwise=lambda: any(one.well for one in vitals))
+    return Vital(name=name, need=need, reason=reason, well_otherwise=lambda: any(map(_IS_WELL, vitals)))
 
 
 def _target(models: Models, route: ModelRoute | EmbeddingRoute, target: Target, reason: Reason) -> Vital:
@@ -138,5 +142,5 @@ def _target(models: Models, route: ModelRoute | EmbeddingRoute, target: Target, 
         reason=reason,
         check=ask,
         check_seconds=max(PROBE_SECONDS, route.options.attempt_seconds) * calls,  # each call has a time of its own
-        well_otherwise=lambda: models.is_well(target),
+        well_otherwise=partial(models.is_well, target.name),
     )
