@@ -71,20 +71,11 @@ class MemoryCache:
 
     async def get(self, key: str) -> bytes | None:
         """What is kept under ``key``."""
-        entry = self._entries.get(key)
-        if entry is not None and not self._is_good(entry):
-            self._drop(key)
-            entry = None
-        if entry is None:
-            self._misses += 1
-            return None
-        self._entries.move_to_end(key)
-        self._hits += 1
-        return entry.value
+        return self._found(key)
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """What is kept under each of ``keys``, in their order."""
-        return [await self.get(key) for key in keys]
+        return [self._found(key) for key in keys]
 
     async def set(self, key: str, value: bytes, *, ttl: float, tags: Collection[str] = ()) -> None:
         """Keep ``value`` for ``ttl`` seconds; what was not used for the longest time makes room."""
@@ -144,6 +135,18 @@ class MemoryCache:
             entries=len(self._entries),
             size_bytes=self._size,
         )
+
+    def _found(self, key: str) -> bytes | None:
+        entry = self._entries.get(key)
+        if entry is not None and not self._is_good(entry):
+            self._drop(key)
+            entry = None
+        if entry is None:
+            self._misses += 1
+            return None
+        self._entries.move_to_end(key)
+        self._hits += 1
+        return entry.value
 
     def _is_good(self, entry: _Entry) -> bool:
         if entry.expires_ns <= self._clock.now_ns():
