@@ -73,21 +73,29 @@ class Questions:
             RejectedError: too many questions are under way.
             DeadlineExceededError: the time allowed was used up while waiting for other questions.
         """
-        until_ns = self._clock.now_ns() + round(self.seconds_for(query) * NS_PER_SECOND)
+        started = self._clock.now_ns()
+        until_ns = started + round(self.seconds_for(query) * NS_PER_SECOND)
         correlation, patience = correlation_scope(query.request_id), patience_scope(Patience())
-        steps = self._steps(query, streamed=streamed)
+        with correlation:
+            self._narrator.received(query)
+        items = self._shared(query, streamed=streamed)
         ended = False
         try:
             while not ended:
                 with patience, correlation, self._until(until_ns):
-                    item = await anext(steps)
-                    if ended := isinstance(item, Answer):
-                        await steps.aclose()
+                    try:
+                        item = await anext(items)
+                        if isinstance(item, Answer):
+                            await anext(items, None)  # to their end
+                            item, ended = self._returned(query, item, started), True
+                    except (RejectedError, DeadlineExceededError) as error:
+                        self._narrator.rejected((self._clock.now_ns() - started) / NS_PER_SECOND, error)
+                        raise
                 yield item
         finally:
             if not ended:
                 with patience, correlation, self._until(until_ns):
-                    await steps.aclose()
+                    await items.aclose()
 
     def seconds_for(self, query: Query) -> float:
         """The time that a question has."""
@@ -96,28 +104,13 @@ class Questions:
     def _until(self, until_ns: int) -> deadline_scope:
         return deadline_scope(max(0, until_ns - self._clock.now_ns()) / NS_PER_SECOND, clock=self._clock)
 
-    async def _steps(self, query: Query, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
-        """The life of a question, told from its beginning to its end."""
-        started = self._clock.now_ns()
-        self._narrator.received(query)
-        answer: Answer | None = None
-        try:
-            async with aclosing(self._shared(query, streamed=streamed)) as items:
-                async for item in items:
-                    if isinstance(item, Answer):
-                        answer = item
-                    else:
-                        yield item
-        except (RejectedError, DeadlineExceededError) as error:
-            self._narrator.rejected((self._clock.now_ns() - started) / NS_PER_SECOND, error)
-            raise
-        if answer is None:
-            raise AssertionError("the last item is the answer")
+    def _returned(self, query: Query, answer: Answer, started: int) -> Answer:
+        """The answer as the caller gets it, when everything else is done."""
         total_ns = self._clock.now_ns() - started
         timings = {**answer.timings_ms, "total": total_ns / 1e6}
         answer = replace(answer, request_id=query.request_id, timings_ms=rounded(timings))
         self._narrator.returned(answer, _status(answer), total_ns / NS_PER_SECOND)
-        yield answer
+        return answer
 
     def _shared(self, query: Query, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
         """The answer, or that of somebody who asked the same just before; not where anything of it is the caller's."""
