@@ -97,12 +97,36 @@ class Inquiry:
             for piece in self._pieces(found, streamed=streamed):
                 yield piece
             return
-        async with aclosing(self._compose(asked, found, streamed=streamed)) as items:
-            async for item in items:
-                if isinstance(item, Answer) and _worth_keeping(item, asked):
-                    await self._recall.keep(asked.key, item, asked.remembered.generation)
-                    self._recall.keep_similar(asked.key, query, found.query_vector, top_k=top_k)
-                yield item
+        started = self._clock.now_ns()
+        request = _request(asked, found)
+        answer = await self._surer(asked, found, request)
+        if answer is None:
+            written = self._writer.write(
+                request, level=asked.level, streamed=streamed, hurried=self._hurried(asked.query)
+            )
+            try:
+                async with aclosing(written) as items:
+                    async for item in items:
+                        if isinstance(item, str):
+                            yield item
+                        else:
+                            self._tiers.wrote(ok=True)
+                            asked.timings["answer"] = self._ms_since(started)
+                            yield await self._kept(asked, found, self._labelled(asked, found, item))
+            except WritingFailedError as failure:
+                reason = failure.reason
+            else:
+                return
+            answer = await self._unwritten(asked, found, request, reason, started)
+        for piece in self._pieces(answer, streamed=streamed):
+            yield piece if isinstance(piece, str) else await self._kept(asked, found, piece)
+
+    async def _kept(self, asked: _Walk, found: Found, answer: Answer) -> Answer:
+        """``answer``, which is kept before it is given out, where it is worth it."""
+        if _worth_keeping(answer, asked):
+            await self._recall.keep(asked.key, answer, asked.remembered.generation)
+            self._recall.keep_similar(asked.key, asked.query, found.query_vector, top_k=asked.top_k)
+        return answer
 
     def _pieces(self, answer: Answer, *, streamed: bool) -> Iterator[str | Answer]:
         if streamed:
@@ -186,47 +210,27 @@ class Inquiry:
             return found
         return _in_turn(found, other, k)
 
-    async def _compose(self, asked: _Walk, found: Found, *, streamed: bool) -> AsyncGenerator[str | Answer, None]:
-        started = self._clock.now_ns()
-        query, level = asked.query, asked.level
-        request = AnswerRequest(
-            question=query.question if asked.conversation is None else asked.conversation.question_to_answer,
-            conversation=None if asked.conversation is None else asked.conversation.context,
-            hits=found.hits,
-            query_vector=found.query_vector,
-            document_frequency=found.document_frequency,
-            chunk_count=found.chunk_count,
-        )
-        if asked.copied:
-            surer = await self._standins.surer(query, request, asked.remembered, self._reasons(asked, found.reasons))
-            if surer is not None:
-                for piece in self._pieces(replace(surer, timings_ms=asked.timings), streamed=streamed):
-                    yield piece
-                return
-        try:
-            written = self._writer.write(request, level=level, streamed=streamed, hurried=self._hurried(query))
-            async with aclosing(written) as items:
-                async for item in items:
-                    if isinstance(item, str):
-                        yield item
-                    else:
-                        self._tiers.wrote(ok=True)
-                        asked.timings["answer"] = self._ms_since(started)
-                        yield self._labelled(asked, found, item)
-        except WritingFailedError as failure:
-            reason = failure.reason
-        else:
-            return
+    async def _surer(self, asked: _Walk, found: Found, request: AnswerRequest) -> Answer | None:
+        """What is surer than an answer from the copy of the documents; None where there is nothing, or no need."""
+        if not asked.copied:
+            return None
+        reasons = self._reasons(asked, found.reasons)
+        surer = await self._standins.surer(asked.query, request, asked.remembered, reasons)
+        return surer and replace(surer, timings_ms=asked.timings)
+
+    async def _unwritten(
+        self, asked: _Walk, found: Found, request: AnswerRequest, reason: Reason | None, started: int
+    ) -> Answer:
+        """What stands in where nobody could write, for this reason."""
         if reason is not None and reason is not Reason.DEADLINE_EXCEEDED:
             self._tiers.wrote(ok=False)
         why = () if reason is None else (reason,)
         reasons = self._reasons(asked, (*found.reasons, *why))
         answer = await self._standins.unwritten(
-            query, request, asked.remembered, reasons, quoted=reason is Reason.ANSWERER_UNAVAILABLE
+            asked.query, request, asked.remembered, reasons, quoted=reason is Reason.ANSWERER_UNAVAILABLE
         )
         asked.timings["answer"] = self._ms_since(started)
-        for piece in self._pieces(replace(answer, timings_ms=asked.timings), streamed=streamed):
-            yield piece
+        return replace(answer, timings_ms=asked.timings)
 
     def _labelled(self, asked: _Walk, found: Found, written: Written) -> Answer:
         draft = written.draft
@@ -285,6 +289,19 @@ class _Walk:
     remembered: Remembered = field(default_factory=Remembered)
     copied: bool = False
     timings: dict[str, float] = field(default_factory=dict)
+
+
+def _request(asked: _Walk, found: Found) -> AnswerRequest:
+    """What is to be answered, from what was found."""
+    conversation = asked.conversation
+    return AnswerRequest(
+        question=asked.query.question if conversation is None else conversation.question_to_answer,
+        conversation=None if conversation is None else conversation.context,
+        hits=found.hits,
+        query_vector=found.query_vector,
+        document_frequency=found.document_frequency,
+        chunk_count=found.chunk_count,
+    )
 
 
 def _in_turn(found: Found, other: Found, k: int) -> Found:
