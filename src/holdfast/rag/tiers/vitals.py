@@ -7,6 +7,7 @@ minds (a model that is not installed, for instance, is nobody's outage). It is w
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from holdfast.core.breaker import CircuitBreaker
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Vital", "Vitals", "breaker_of"]
 
+_IS_WELL, _FAILS = attrgetter("well"), attrgetter("fails")
 _FAILURES_IN_A_ROW = 3
 _CHECK_SECONDS = 2.0
 """The time that a dependency has to answer a check."""
@@ -40,7 +42,8 @@ class Vital:
         guard: the pipeline around its calls.
         check: asks it something cheap; raises when it does not answer. None: it cannot be asked by itself.
         check_seconds: the time that it has to answer.
-        well_otherwise: asked when no breaker of the guard decides, such as for models, of which one is enough.
+        well_otherwise: asked when no breaker of the guard decides, such as for models.
+        one_of: others of which one is enough; beside them it has nothing but its own failures. None: it is by itself.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Vital:
     check: Callable[[], Awaitable[object]] | None = None
     check_seconds: float = _CHECK_SECONDS
     well_otherwise: Callable[[], bool] | None = None
+    one_of: Sequence[Vital] | None = None
     failures: int = field(default=0, init=False)
     _breaker: CircuitBreaker | None = field(default=None, init=False, repr=False)
 
@@ -59,12 +63,19 @@ class Vital:
     @property
     def well(self) -> bool:
         """Whether it can be counted on, as far as anybody knows."""
-        if self.failures >= _FAILURES_IN_A_ROW:
+        if self.fails:
             return False
+        if self.one_of is not None:
+            return any(map(_IS_WELL, self.one_of))
         breaker, otherwise = self._breaker, self.well_otherwise
         if breaker is not None and breaker.state is not BreakerState.CLOSED and not breaker.options.shadow:
             return False
         return otherwise is None or otherwise()
+
+    @property
+    def fails(self) -> bool:
+        """Whether its last calls failed, whatever else speaks for it."""
+        return self.failures >= _FAILURES_IN_A_ROW
 
     def note(self, *, ok: bool) -> None:
         """What became of a call to it, after all repetitions."""
@@ -100,7 +111,7 @@ class Vitals:
     """All dependencies.
 
     Args:
-        vitals: each once.
+        vitals: each once, and with one that rests on several those as well.
         anything: whether there is something to say without any of them: remembered answers, a list of frequent
             questions.
         copied: whether the documents can be searched without the store; None: never.
@@ -110,18 +121,24 @@ class Vitals:
         self, vitals: Sequence[Vital], *, anything: Callable[[], bool], copied: Callable[[], bool] | None = None
     ) -> None:
         self.all = tuple(vitals)
+        self._single = [vital for vital in self.all if vital.one_of is None]
+        self._several = [vital for vital in self.all if vital.one_of is not None]
+        self._by_need: dict[Need | None, list[Vital]] = {}
+        for vital in self.all:
+            self._by_need.setdefault(vital.need, []).append(vital)
         self._anything = anything
         self._copied = copied
 
     def note(self, need: Need, *, ok: bool) -> None:
         """What became of a call to what the tiers call ``need``; nothing, where the service has no such part."""
-        for vital in self.all:
-            if vital.need == need:
-                vital.note(ok=ok)
+        for vital in self._by_need.get(need, ()):
+            vital.note(ok=ok)
 
     @property
     def ill(self) -> tuple[Vital, ...]:
         """Those that cannot be counted on now."""
+        if all(map(_IS_WELL, self._single)) and not any(map(_FAILS, self._several)):
+            return ()  # as mostly: then one of several is well, too, and need not be looked for
         return tuple([vital for vital in self.all if not vital.well])
 
     @property

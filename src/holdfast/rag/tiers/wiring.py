@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from holdfast.llm.probing import PROBE_SECONDS
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from holdfast.rag.store.base import Store
 
 __all__ = ["service_tier"]
-
-_IS_WELL = attrgetter("well")
 
 
 def service_tier(
@@ -128,7 +125,7 @@ def _writing(answerer: Answerer, models: Models | None, guards: Guards) -> list[
 
 def _any_of(need: Need, name: str, reason: Reason, vitals: Sequence[Vital]) -> Vital:
     """Well while one of several is."""
-    return Vital(name=name, need=need, reason=reason, well_otherwise=lambda: any(map(_IS_WELL, vitals)))
+    return Vital(name=name, need=need, reason=reason, one_of=tuple(vitals))
 
 
 def _target(models: Models, route: ModelRoute | EmbeddingRoute, target: Target, reason: Reason) -> Vital:
