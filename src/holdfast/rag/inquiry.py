@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Inquiry"]
 
+_NOTHING = Remembered()
+
 
 class Inquiry:
     """Takes questions down the path. What is broken on it never raises.
@@ -286,7 +288,7 @@ class _Walk:
     level: Level
     key: str
     top_k: int
-    remembered: Remembered = field(default_factory=Remembered)
+    remembered: Remembered = _NOTHING
     copied: bool = False
     timings: dict[str, float] = field(default_factory=dict)
 

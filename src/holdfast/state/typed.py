@@ -71,6 +71,10 @@ class TypedCache(Generic[T]):
     Args:
         kind: what it caches, e.g. ``"answer"``; the first part of every key.
         ttl: seconds for which a value is kept, above 0 and at most 30 days.
+
+    Attributes:
+        name: the backend's name.
+        unreadable: values that were found and could not be decoded.
     """
 
     def __init__(self, backend: CacheBackend, codec: Codec[T], *, kind: str, ttl: float) -> None:
@@ -78,13 +82,8 @@ class TypedCache(Generic[T]):
         self._codec = codec
         self._ttl = checked_ttl("ttl", ttl)
         self._prefix = f"{text('kind', kind)}:{codec.version}:"
+        self.name = backend.name
         self.unreadable = 0
-        """Values that were found and could not be decoded."""
-
-    @property
-    def name(self) -> str:
-        """The backend's name."""
-        return self._backend.name
 
     async def get(self, key: str) -> T | None:
         """What is kept under ``key``."""
