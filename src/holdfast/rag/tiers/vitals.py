@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Vital", "Vitals", "breaker_of"]
 
-_IS_WELL, _FAILS = attrgetter("well"), attrgetter("fails")
+_IS_WELL = attrgetter("well")
 _FAILURES_IN_A_ROW = 3
 _CHECK_SECONDS = 2.0
 """The time that a dependency has to answer a check."""
@@ -63,7 +63,7 @@ class Vital:
     @property
     def well(self) -> bool:
         """Whether it can be counted on, as far as anybody knows."""
-        if self.fails:
+        if self.failures >= _FAILURES_IN_A_ROW:
             return False
         if self.one_of is not None:
             return any(map(_IS_WELL, self.one_of))
@@ -71,11 +71,6 @@ class Vital:
         if breaker is not None and breaker.state is not BreakerState.CLOSED and not breaker.options.shadow:
             return False
         return otherwise is None or otherwise()
-
-    @property
-    def fails(self) -> bool:
-        """Whether its last calls failed, whatever else speaks for it."""
-        return self.failures >= _FAILURES_IN_A_ROW
 
     def note(self, *, ok: bool) -> None:
         """What became of a call to it, after all repetitions."""
@@ -137,7 +132,8 @@ class Vitals:
     @property
     def ill(self) -> tuple[Vital, ...]:
         """Those that cannot be counted on now."""
-        if all(map(_IS_WELL, self._single)) and not any(map(_FAILS, self._several)):
+        failing = [vital for vital in self._several if vital.failures >= _FAILURES_IN_A_ROW]
+        if not failing and all(map(_IS_WELL, self._single)):
             return ()  # as mostly: then one of several is well, too, and need not be looked for
         return tuple([vital for vital in self.all if not vital.well])
 
