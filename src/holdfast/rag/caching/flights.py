@@ -110,8 +110,7 @@ class Flights:
                                     yield piece
                         answer, leader = await task
                     finally:
-                        task.cancel()  # the caller is gone; nothing happens to one that is done
-                        await asyncio.gather(task, return_exceptions=True)
+                        await _end(task)
                 else:
                     answer, leader = await landing
             except _MissedError:
@@ -170,6 +169,15 @@ class Flights:
     def _followed(self, answer: Answer, started_ns: int) -> Answer:
         waited = (self._clock.now_ns() - started_ns) / 1e6
         return replace(answer, usage=Usage(), cost_usd=0.0, timings_ms={"shared": waited})
+
+
+async def _end(task: asyncio.Future[tuple[Answer, object]]) -> None:
+    """Stop waiting for a flight, where the caller is gone before it landed."""
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    elif not task.cancelled():
+        task.exception()  # it is seen: nobody needs to be told that nobody looked
 
 
 async def _pieces(flight: _Flight, task: asyncio.Future[tuple[Answer, object]]) -> AsyncGenerator[str, None]:

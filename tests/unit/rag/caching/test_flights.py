@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -200,6 +201,22 @@ async def test_a_stream_that_is_closed_stops_the_work(work: Work) -> None:
     await stream.aclose()
     await turns()
     assert work.ended == 1
+
+
+async def test_a_stream_that_is_closed_after_a_failure_leaves_no_complaint(work: Work) -> None:
+    """Who leaves between two pieces, when the work has failed already, need not hear of it, and nobody else does."""
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    work.error = ValueError("broken")
+    stream = work.flights.answer("k", lambda: work.compute(streamed=True), streamed=True)
+    work.allow()
+    assert await anext(stream) == "one "
+    await turns()
+    assert work.ended == 1
+    await stream.aclose()
+    gc.collect()
+    await turns()
+    assert complaints == []
 
 
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
