@@ -204,13 +204,20 @@ class TimeWindow(_Rates):
         super().__init__(options)
         self._width_ns = max(1, to_ns(options.window_seconds) // _BUCKETS)
         self._ring = [[0, 0, 0] for _ in range(_BUCKETS)]
+        self._bucket = self._ring[0]
         self._epoch = 0
+        self._over_ns = self._width_ns  # when the bucket that is being filled ends
 
     def note(self, now_ns: int, failure: int, *, slow: bool) -> str | None:
         """See :class:`FailureWindow`."""
-        if now_ns // self._width_ns > self._epoch:
+        self.count(now_ns, failure, slow=slow)
+        return self._verdict()
+
+    def count(self, now_ns: int, failure: int, *, slow: bool) -> None:
+        """Count one call as :meth:`note` does, for whoever judges only some of them."""
+        if now_ns >= self._over_ns:
             self._advance(now_ns)
-        bucket = self._ring[self._epoch % _BUCKETS]
+        bucket = self._bucket
         bucket[0] += 1
         self._calls += 1
         if failure:
@@ -219,7 +226,6 @@ class TimeWindow(_Rates):
         if slow:
             bucket[2] += 1
             self._slow += 1
-        return self._verdict()
 
     def verdict(self, now_ns: int) -> str | None:
         """Whether a rate is too high over what the ring still holds."""
@@ -248,7 +254,9 @@ class TimeWindow(_Rates):
             self._failures -= bucket[1]
             self._slow -= bucket[2]
             bucket[:] = 0, 0, 0
+        self._bucket = self._ring[epoch % _BUCKETS]
         self._epoch = epoch
+        self._over_ns = (epoch + 1) * self._width_ns
 
 
 class Combined:
@@ -269,7 +277,11 @@ class Combined:
 
     def note(self, now_ns: int, failure: int, *, slow: bool) -> str | None:
         """See :class:`FailureWindow`."""
-        self._rates.note(now_ns, ONE if failure else 0, slow=False)
+        if not failure:  # it ends the row, and makes no rate worse
+            self._rates.count(now_ns, 0, slow=False)
+            self._row.clear()
+            return None
+        self._rates.count(now_ns, ONE, slow=False)
         return self._row.note(now_ns, failure, slow=slow) and self._borne_out(now_ns)
 
     def retune(self, options: BreakerOptions) -> bool:

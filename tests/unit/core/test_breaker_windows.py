@@ -187,6 +187,14 @@ def test_the_bounds_of_a_time_window() -> None:
         assert [window.counts(now).calls for now in (10 * width - 1, 10 * width)] == [1, 0]
 
 
+def test_a_call_at_the_end_of_a_bucket_is_in_the_next() -> None:
+    """What comes at the very instant in which a bucket is full is kept for as long as all that comes after it."""
+    window = TimeWindow(rates(window="time", window_seconds=1e-6))
+    for now in (100, 200):
+        window.note(now, ONE, slow=False)
+    assert [window.counts(now).calls for now in (1_099, 1_100, 1_199, 1_200)] == [2, 1, 1, 0]
+
+
 def test_what_left_a_time_window_says_nothing() -> None:
     """A verdict is about what the window holds at that time."""
     window = TimeWindow(rates(window="time", window_seconds=1e-6, minimum_calls=1))
