@@ -2,8 +2,8 @@
 
 A timer of the event loop costs microseconds to set and to drop. Calls that share one limit end their time in the order
 in which they began, so one armed timer, for the oldest, serves them all: beginning and ending a watch are an insertion
-into and a removal from an ordered dict. A watch that ends earlier than one that began before it gets a timer of its own
-only when it is still there as the armed one fires: few live as long.
+into and a removal from an ordered dict. A watch that ends earlier than one that began before it sets that timer forward
+where it has to, and gets one of its own only when it is still there as the armed one fires: few live as long.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from holdfast.core.clock import Clock, Timer
 
 __all__ = ["Cut", "Watch", "Watchdog"]
+
+_NEVER_NS = 1 << 63  # longer than any clock will run
 
 
 class Cut(NamedTuple):
@@ -66,10 +68,11 @@ def _watch(  # noqa: C901, PLR0915  six short functions around one state
     clock: Clock, loop: asyncio.AbstractEventLoop, tasks: dict[int, tuple[int, Any, int]]
 ) -> tuple[Callable[[int], int], Callable[[int], None], Callable[[int], Cut], Callable[[], None]]:
     """What a watch does, as closures: methods that look the same things up cost half as much again."""
-    last = number = armed = 0
+    last = number = 0
+    armed = _NEVER_NS
     timer: Timer | None = None
     cuts: dict[int, Cut] = {}
-    early: dict[int, tuple[int, Any, int]] = {}  # not before the timer, which sees to them
+    early: dict[int, tuple[int, Any, int]] = {}  # out of that order; the timer comes before them, and sees to them
     alone: dict[int, tuple[Timer, Cut]] = {}
     remove = tasks.pop
 
@@ -79,15 +82,12 @@ def _watch(  # noqa: C901, PLR0915  six short functions around one state
         if task is None:
             raise RuntimeError("A timeout or a deadline needs a task to cancel: await the call inside one.")
         number += 1
-        if due_ns < last:  # it ends before one that began earlier: a deadline shortened it
-            if timer is not None and armed <= due_ns:
-                early[number] = due_ns, task, task.cancelling()
-            else:
-                start_alone(number, due_ns, task, task.cancelling())
-            return number
-        last = due_ns
-        tasks[number] = due_ns, task, task.cancelling()
-        if timer is None:
+        if due_ns < last and tasks:  # it ends before one that began earlier: a deadline shortened it
+            early[number] = due_ns, task, task.cancelling()
+        else:
+            last = due_ns
+            tasks[number] = due_ns, task, task.cancelling()
+        if due_ns < armed:
             arm(due_ns)
         return number
 
@@ -120,12 +120,15 @@ def _watch(  # noqa: C901, PLR0915  six short functions around one state
 
     def arm(due_ns: int) -> None:
         nonlocal timer, armed
+        if timer is not None:
+            timer.cancel()
         armed = due_ns
         timer = clock.call_later_ns(due_ns - clock.now_ns(), fire)
 
     def fire() -> None:
-        nonlocal timer
+        nonlocal timer, armed
         timer = None
+        armed = _NEVER_NS
         now = clock.now_ns()
         due = []
         for key, (due_ns, _, _) in tasks.items():

@@ -669,11 +669,12 @@ async def test_the_watch_holds_nothing_afterwards(clock: FakeClock) -> None:
 
 
 async def test_timers_that_come_early(clock: FakeClock) -> None:
-    """A timer that fires before the time is set again; nobody is cancelled too early."""
+    """A timer that fires before the time is set again; nobody is cancelled too early, nor is what has fired."""
     watch = Watchdog(clock).here()
     key = watch.start(clock.now_ns() + 2 * S)
     clock.advance(1)
     watch._fire()
+    assert len(_pending(clock)) == 2
     assert not watch.close(key).fired
     assert _cancelling() == 0
 
@@ -683,11 +684,33 @@ async def test_a_shortened_watch_that_fires_after_its_end(clock: FakeClock) -> N
     watch = Watchdog(clock).here()
     watch.start(clock.now_ns() + 10 * S)
     key = watch.start(clock.now_ns() + 1 * S)
-    callback = clock._entries[0]._callback
+    before = _pending(clock)
+    watch._fire()  # it comes early: the second has a timer to itself from now on
+    own = min(entry for entry in _pending(clock) if entry not in before)
     assert not watch.close(key).fired
-    assert len([entry for entry in clock._entries if not entry.cancelled]) == 1
-    callback()
+    assert own.cancelled
+    own._callback()
     assert _cancelling() == 0
+
+
+async def test_short_limits_beside_a_long_one_share_a_timer(clock: FakeClock) -> None:
+    """The armed timer is set forward for the first of them, and serves the others, too."""
+    watch = Watchdog(clock).here()
+    long = watch.start(clock.now_ns() + 10 * S)
+    for _ in range(100):
+        watch.stop(watch.start(clock.now_ns() + 1 * S))
+    assert len(_pending(clock)) == 1
+    assert not watch.close(long).fired
+
+
+async def test_short_limits_after_a_long_one_are_in_order_again(clock: FakeClock) -> None:
+    """When nobody is watched any more, limits that end earlier than the last are like any others: none is alone."""
+    watch = Watchdog(clock).here()
+    watch.stop(watch.start(clock.now_ns() + 10 * S))
+    for seconds in (1, 2, 2):
+        watch.start(clock.now_ns() + seconds * S)
+    watch._fire()
+    assert len(watch._tasks) == 3
 
 
 async def test_one_timer_for_all_who_are_left(clock: FakeClock) -> None:
@@ -750,6 +773,10 @@ async def test_a_loop_that_sets_no_hooks(clock: FakeClock) -> None:
         assert watch.loop is asyncio.get_running_loop()
     finally:
         sys.set_asyncgen_hooks(*hooks)
+
+
+def _pending(clock: FakeClock) -> list[Any]:
+    return [entry for entry in clock._entries if not entry.cancelled]
 
 
 def _cancelling() -> int:
