@@ -45,7 +45,7 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int) -> Fn:  # noqa: C901, PLR0915
     def run(  # noqa: C901, PLR0912, PLR0915
         args: tuple[Any, ...], kwargs: dict[str, Any], failed: BaseException | None = None, held: object = None
     ) -> Any:  # noqa: ANN401
-        flight = Flight(layer) if events.active else None
+        flight = Flight(layer, now_ns()) if events.active else None
         limit_ns, span_ns, judge = layer.limit_ns, layer.span_ns, layer.judge
         until = CURRENT.get()
         demand = DEMAND.get() if metered else None
@@ -100,7 +100,7 @@ def bind_sync(layer: Attempts, fn: Fn, skip: int) -> Fn:  # noqa: C901, PLR0915
                 except BaseException as error:
                     if permit is None and flight is None and layer.brief and isinstance(error, RejectedError):
                         raise
-                    flight = flight or Flight(layer)
+                    flight = flight or Flight(layer, now_ns())
                     trouble: BaseException = error
                     if started and isinstance(error, DeadlineExceededError):
                         trouble = in_time(layer, error, until)
@@ -175,15 +175,17 @@ def bind_async(layer: Attempts, fn: Fn, skip: int) -> Fn:  # noqa: C901, PLR0915
     timed = bool(layer.limit_ns or layer.span_ns)
 
     async def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401, C901, PLR0912, PLR0915
-        flight = Flight(layer) if events.active else None
+        heard = events.active
         until = CURRENT.get()
+        begun = now_ns() if timed or heard or until is not None else 0
+        flight = Flight(layer, begun) if heard else None
         if (shut := shortcut.shut_until_ns) and layer.brief and flight is None:  # nobody else will hear of it
-            now = now_ns()
+            now = begun or now_ns()
             if now < shut and (until is None or now < until):  # that its time is up would be said instead
                 raise shortcut.refusal(now)
         outer = None
         looks = layer.looks
-        begun = key = limit_ns = due = 0
+        key = limit_ns = due = 0
         delay: int | None = None
         watch: Any = None
         demand = DEMAND.get() if metered else None
@@ -193,13 +195,10 @@ def bind_async(layer: Attempts, fn: Fn, skip: int) -> Fn:  # noqa: C901, PLR0915
                 DEMAND.set(demand)
             if timed:
                 limit_ns = layer.limit_ns
-                begun = now_ns()
                 if layer.span_ns:
                     if until is None or begun + layer.span_ns < until:
                         until = begun + layer.span_ns
                     outer = CURRENT.set(until)
-            elif until is not None:
-                begun = now_ns()
             if looks and layer.count is not None:
                 layer.count(begun)
             while True:
@@ -240,7 +239,7 @@ def bind_async(layer: Attempts, fn: Fn, skip: int) -> Fn:  # noqa: C901, PLR0915
                 except BaseException as error:
                     if permit is None and flight is None and layer.brief and isinstance(error, RejectedError):
                         raise
-                    flight = flight or Flight(layer)
+                    flight = flight or Flight(layer, now_ns())
                     trouble = error
                     if enter_inner is not None and permit is not None:
                         if inner is None:  # the inner gate refused

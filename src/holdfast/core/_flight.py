@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from holdfast.core._afterwards import now_or_later
@@ -36,7 +37,7 @@ from holdfast.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from holdfast.core._attempts import Attempts
     from holdfast.core.policy import Stamp
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from holdfast.core.retry_budget import Charge, RetryBudget
 
 __all__ = ["Flight"]
+
+_NEVER: Mapping[FaultKind, int] = MappingProxyType({})
 
 
 class Flight:
@@ -71,11 +74,11 @@ class Flight:
 
     alternatives: tuple[Callable[..., Any], ...]
 
-    def __init__(self, layer: Attempts) -> None:
+    def __init__(self, layer: Attempts, begun_ns: int) -> None:
         self._layer = layer
-        self._begun_ns = layer.site.clock.now_ns()
-        self._delays: list[int] = []
-        self._retried: dict[FaultKind, int] = {}
+        self._begun_ns = begun_ns
+        self._delays: tuple[int, ...] = ()  # these two are replaced by each repetition: most calls need neither
+        self._retried = _NEVER
         self._previous_ns = 0
         self._last: BaseException | None = None
         self._charge: tuple[RetryBudget, Charge] | None = None
@@ -164,8 +167,8 @@ class Flight:
             except BaseException:
                 self._settle(None, fault, started=False)
                 raise
-        self._delays.append(decision)
-        self._retried[fault.kind] = self._retried.get(fault.kind, 0) + 1
+        self._delays = *self._delays, decision
+        self._retried = {**self._retried, fault.kind: self._retried.get(fault.kind, 0) + 1}
         self._previous_ns = decision
         self._last = error
         self.attempt += 1

@@ -41,7 +41,7 @@ class Hold:
         self.permit: Any = None
         self.flight: Flight | None = None
         if layer.site.events.active:
-            self.flight = Flight(layer)
+            self.flight = Flight(layer, layer.site.clock.now_ns())
 
     def succeeded(self) -> None:
         """The stream came to its end."""
@@ -115,7 +115,7 @@ class Limits:
 
     def failed(self, hold: Hold, error: BaseException, *, given: bool) -> int | BaseException:
         """``Flight.failed``, under this stream's deadline."""
-        flight = hold.flight = hold.flight or Flight(self._layer)
+        flight = hold.flight = hold.flight or Flight(self._layer, self._layer.site.clock.now_ns())
         permit, hold.permit = hold.permit, None
         return self.within(partial(flight.failed, error, permit, started=self.reached, final=given), self.begun)
 

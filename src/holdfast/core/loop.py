@@ -129,7 +129,7 @@ class Attempt:
 
     def __init__(self, layer: Attempts) -> None:
         self._layer = layer
-        self._flight = Flight(layer)
+        self._flight = Flight(layer, layer.site.clock.now_ns())
         self._used = True  # there is none before the first one that could have been left unused
         self._over = False
         self._scheduled = False  # a failure was let pass: the next attempt is promised, and charged to the budget

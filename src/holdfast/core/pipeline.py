@@ -185,7 +185,8 @@ class Pipeline:
         caller = self._callers.get(kind)
         if caller is None:
             caller = self._callers[kind] = self._bind(kind, operator.call, skip=1)
-        return cast("R", caller(fn, *args, **kwargs))
+        result: R = caller(fn, *args, **kwargs)
+        return result
 
     @overload
     def stream(self, fn: Callable[P, Awaitable[AsyncIterator[R]]], /) -> Callable[P, AsyncGenerator[R, None]]: ...

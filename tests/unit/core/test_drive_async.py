@@ -14,7 +14,7 @@ from holdfast.core._watch import Watch, Watchdog
 from holdfast.core.breaker import BreakerState, CircuitBreaker
 from holdfast.core.classify import classify
 from holdfast.core.deadline import Deadline, deadline_ns, deadline_scope, remaining_ns
-from holdfast.core.events import AttemptTimedOut, CallFailed, DeadlineExceeded, Events, FallbackUsed
+from holdfast.core.events import AttemptTimedOut, CallFailed, CallSucceeded, DeadlineExceeded, Events, FallbackUsed
 from holdfast.core.fallback import Fallback
 from holdfast.core.pipeline import Pipeline, Policy
 from holdfast.core.retry import Retry
@@ -638,6 +638,50 @@ def test_one_pipeline_on_several_loops(clock: FakeClock) -> None:
         for runner in (one, two, one, two):
             with pytest.raises(AttemptTimeoutError):
                 runner.run(bound(clock))
+
+
+@pytest.mark.parametrize("policies", [(), (Timeout(seconds=5),)])
+async def test_a_call_lasts_from_its_beginning(policies: tuple[Policy, ...]) -> None:
+    """Whoever listens hears the call's own time, on a clock that has run for a while, with a limit and without."""
+    clock = FakeClock(start_ns=7 * S)
+    guard, recorder = build(clock, *policies)
+    await guard.call(clock.asleep_ns, 2 * S)
+    (told,) = recorder.of(CallSucceeded)
+    assert told.duration_ns == 2 * S
+
+
+async def test_an_unheard_limit_counts_from_now() -> None:
+    """Nobody listens, and a limit is as long as it says, on a clock that has run for a while."""
+    clock = FakeClock(start_ns=7 * S)
+    guard = Pipeline(Timeout(seconds=5), clock=clock)
+    await guard.call(clock.asleep_ns, 4 * S)
+    with pytest.raises(AttemptTimeoutError):
+        await guard.call(clock.asleep_ns, 6 * S)
+
+
+async def test_an_unheard_call_without_a_limit_of_its_own_heeds_the_deadline() -> None:
+    """It is not made when the deadline around it has passed."""
+    clock = FakeClock(start_ns=7 * S)
+    guard = Pipeline(clock=clock)
+    with deadline_scope(1, clock=clock):
+        assert await guard.call(_give, int) == 0
+        clock.advance(1)
+        with pytest.raises(DeadlineExceededError):
+            await guard.call(_give, int)
+
+
+async def test_an_unheard_refusal_says_when_to_come_back() -> None:
+    """An open breaker in front of a call without limits counts the seconds from now."""
+    clock = FakeClock(start_ns=7 * S)
+    breaker = CircuitBreaker(recovery_timeout=10)
+    guard = Pipeline(breaker, clock=clock)
+    for _ in range(5):
+        with pytest.raises(ConnectionResetError):
+            await guard.call(_raise, ConnectionResetError())
+    clock.advance(4)
+    with pytest.raises(CircuitOpenError) as refused:
+        await guard.call(_give, int)
+    assert refused.value.retry_after == 6
 
 
 async def test_a_watch_needs_a_task(clock: FakeClock) -> None:
