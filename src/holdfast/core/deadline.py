@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 from holdfast.core._alone import Alone
 from holdfast.core._options import duration, options_by_name
 from holdfast.core.clock import SYSTEM_CLOCK, Clock, to_ns
+from holdfast.errors import ConfigError
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Deadline", "deadline_ns", "deadline_scope", "remaining_ns"]
+__all__ = ["Deadline", "deadline_at", "deadline_ns", "deadline_scope", "remaining_ns"]
 
 CURRENT: ContextVar[int | None] = ContextVar("holdfast_deadline_ns", default=None)
 
@@ -89,7 +90,9 @@ class deadline_scope:  # noqa: N801  a context manager, used like a function
         self._clock = clock
 
     def __enter__(self) -> int:
-        until = self._clock.now_ns() + self._ns
+        return self._enter(self._clock.now_ns() + self._ns)
+
+    def _enter(self, until: int) -> int:
         outer = CURRENT.get()
         if outer is not None and outer < until:
             until = outer
@@ -105,6 +108,29 @@ class deadline_scope:  # noqa: N801  a context manager, used like a function
         if entry is not None:
             restore(entry[1])
             _ENTRIES.set(entry[2])
+
+
+class deadline_at(deadline_scope):  # noqa: N801
+    """``with deadline_at(due_ns):`` a scope that ends at one time of the clock, whenever it is entered.
+
+    For whoever sets the same end around one step after the other.
+
+    Args:
+        due_ns: in the clock's nanoseconds, past ones too; an enclosing deadline that ends earlier wins.
+
+    Raises:
+        ConfigError: ``due_ns`` is no whole number.
+    """
+
+    __slots__ = ("_due_ns",)
+
+    def __init__(self, due_ns: int) -> None:
+        if not isinstance(due_ns, int):
+            raise ConfigError("due_ns", due_ns, "must be a time of the clock, in whole nanoseconds")
+        self._due_ns = due_ns
+
+    def __enter__(self) -> int:
+        return self._enter(self._due_ns)
 
 
 def deadline_ns() -> int | None:

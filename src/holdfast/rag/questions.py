@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from holdfast.core.clock import NS_PER_SECOND
-from holdfast.core.deadline import deadline_scope
+from holdfast.core.deadline import deadline_at
 from holdfast.core.events import correlation_scope
 from holdfast.errors import DeadlineExceededError, RejectedError
 from holdfast.rag.cache import cache_key
@@ -74,7 +74,7 @@ class Questions:
             DeadlineExceededError: the time allowed was used up while waiting for other questions.
         """
         started = self._clock.now_ns()
-        until_ns = started + round(self.seconds_for(query) * NS_PER_SECOND)
+        deadline = deadline_at(started + round(self.seconds_for(query) * NS_PER_SECOND))
         correlation, patience = correlation_scope(query.request_id), patience_scope(Patience())
         with correlation:
             self._narrator.received(query)
@@ -82,7 +82,7 @@ class Questions:
         ended = False
         try:
             while not ended:
-                with patience, correlation, self._until(until_ns):
+                with patience, correlation, deadline:
                     try:
                         item = await anext(items)
                         if isinstance(item, Answer):
@@ -94,15 +94,12 @@ class Questions:
                 yield item
         finally:
             if not ended:
-                with patience, correlation, self._until(until_ns):
+                with patience, correlation, deadline:
                     await items.aclose()
 
     def seconds_for(self, query: Query) -> float:
         """The time that a question has."""
         return query.deadline_seconds if query.deadline_seconds is not None else self._settings.request_timeout
-
-    def _until(self, until_ns: int) -> deadline_scope:
-        return deadline_scope(max(0, until_ns - self._clock.now_ns()) / NS_PER_SECOND, clock=self._clock)
 
     def _returned(self, query: Query, answer: Answer, started: int) -> Answer:
         """The answer as the caller gets it, when everything else is done."""

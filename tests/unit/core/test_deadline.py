@@ -5,7 +5,7 @@ import contextvars
 
 import pytest
 
-from holdfast.core.deadline import Deadline, deadline_ns, deadline_scope, remaining_ns
+from holdfast.core.deadline import Deadline, deadline_at, deadline_ns, deadline_scope, remaining_ns
 from holdfast.core.timeout import Timeout
 from holdfast.errors import ConfigError
 from holdfast.testing.clock import FakeClock
@@ -38,6 +38,32 @@ def test_a_scope_can_be_entered_again() -> None:
             assert remaining_ns(clock) == 500_000_000
     with scope:
         assert remaining_ns(clock) == 10**9
+
+
+def test_a_scope_that_ends_at_a_time() -> None:
+    """It ends at the same time at each entry, but for an enclosing deadline that comes first; that time may be past."""
+    clock = FakeClock(start_ns=100)
+    scope = deadline_at(100 + 2 * 10**9)
+    with scope as until:
+        assert until == 100 + 2 * 10**9
+        clock.advance(1.5)
+        with scope as again:
+            assert again == until
+        assert remaining_ns(clock) == 500_000_000
+        with deadline_at(until + 1) as later, deadline_at(until - 1) as sooner:
+            assert (later, sooner) == (until, until - 1)
+    clock.advance(1)
+    with scope:
+        assert remaining_ns(clock) == 0
+    assert deadline_ns() is None
+
+
+@pytest.mark.parametrize("due_ns", [1.5, None, "3"])
+def test_a_time_that_is_none(due_ns: int) -> None:
+    """A time that is no whole number is refused by name."""
+    with pytest.raises(ConfigError, match="whole nanoseconds") as refused:
+        deadline_at(due_ns)
+    assert refused.value.field == "due_ns"
 
 
 async def test_tasks_inherit_the_deadline() -> None:

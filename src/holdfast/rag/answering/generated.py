@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from holdfast.core.clock import NS_PER_SECOND, to_ns
-from holdfast.core.deadline import deadline_ns, deadline_scope
+from holdfast.core.deadline import deadline_at, deadline_ns
 from holdfast.core.patience import Patience
 from holdfast.errors import ConfigError, DeadlineExceededError, EmptyAnswerError
 from holdfast.llm.messages import ChatRequest, Finish
@@ -132,7 +132,7 @@ class ModelAnswerer:
         asked = await self._prepare(request)
         if asked.chat is None:
             return refuse(request, asked.judged)
-        with self._until(self._due_ns()):
+        with deadline_at(self._due_ns()):
             answered = await self._models.complete(self._route.name, asked.chat)
         reader = AnswerReader(asked.hits, request.question)
         reader.push(answered.completion.text)
@@ -235,12 +235,9 @@ class ModelAnswerer:
         left = max(0, until - now)
         return until - min(_MOST_KEPT_NS, left // _SHARE_KEPT)
 
-    def _until(self, due_ns: int) -> deadline_scope:
-        return deadline_scope(max(0, due_ns - self._clock.now_ns()) / NS_PER_SECOND, clock=self._clock)
-
     async def _next(self, chunks: ChatStream, due_ns: int) -> Chunk | None:
         async def step() -> Chunk | None:
-            with self._until(due_ns):
+            with deadline_at(due_ns):
                 return await anext(chunks, None)
 
         return await self._patience.until(due_ns, step(), _late)
