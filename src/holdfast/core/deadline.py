@@ -83,16 +83,17 @@ class deadline_scope:  # noqa: N801  a context manager, used like a function
         ConfigError: ``seconds`` is no such number.
     """
 
-    __slots__ = ("_clock", "_ns")
+    __slots__ = ("_clock", "_due_ns", "_ns")
+
+    _due_ns: int | None
 
     def __init__(self, seconds: float, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self._ns = to_ns(duration("seconds", seconds, or_zero=True))
         self._clock = clock
+        self._due_ns = None
 
     def __enter__(self) -> int:
-        return self._enter(self._clock.now_ns() + self._ns)
-
-    def _enter(self, until: int) -> int:
+        until = self._clock.now_ns() + self._ns if self._due_ns is None else self._due_ns
         outer = CURRENT.get()
         if outer is not None and outer < until:
             until = outer
@@ -122,15 +123,12 @@ class deadline_at(deadline_scope):  # noqa: N801
         ConfigError: ``due_ns`` is no whole number.
     """
 
-    __slots__ = ("_due_ns",)
+    __slots__ = ()
 
     def __init__(self, due_ns: int) -> None:
         if not isinstance(due_ns, int):
             raise ConfigError("due_ns", due_ns, "must be a time of the clock, in whole nanoseconds")
         self._due_ns = due_ns
-
-    def __enter__(self) -> int:
-        return self._enter(self._due_ns)
 
 
 def deadline_ns() -> int | None:
