@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
+from operator import attrgetter
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from holdfast.rag.answering.terms import stems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from holdfast.llm.embedding import Vectors
     from holdfast.rag.answering.base import AnswerRequest
     from holdfast.rag.answering.terms import QuestionTerms
     from holdfast.rag.types import Chunk, Hit, Span
 
-__all__ = ["Candidate", "rank_candidates"]
+__all__ = ["Candidate", "Sentence", "rank_candidates"]
 
 # A sentence's score is its cosine + _OVERLAP x overlap + _PASSAGE x the passage's score (+ _QUANTITY). On the sample
 # knowledge base the optimum is flat: half or double of each changes the answers that hold the fact by 1 to 3 in 100
@@ -44,85 +43,19 @@ _LIST_MARKER = re.compile(r"[ \t>]*(?:[-+*]|\d{1,9}[.)])[ \t]+(?:\[[ xX]\][ \t]+
 _ROW_OR_FENCE = re.compile(r"`{3}|~{3}|\|[^\n]*\|$")
 
 
-# Not frozen: some thirty are made for each question, and setting the fields of a frozen one takes three times as long.
-# Not compared: arrays have no truth value.
-@dataclass(slots=True, kw_only=True, eq=False)
-class Candidate:
-    """A sentence, list item, table row or code block of a passage that was found.
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of a passage, with what does not depend on the question.
 
     Attributes:
-        hit: the place of its passage among the hits, from 0.
         index: its place among the sentences of its passage, from 0.
         span: where it stands in the document.
         text: the document's text there.
         item: whether it is a list item.
         line: whether it stands on a line of its own: a list item, a table row or a code block.
+        quantity: whether it holds a number, or a word for one.
         words: the stems of its words.
-        vector: its unit vector, or None.
-        cosine: its similarity to the question, or None when either has no vector.
-        overlap: the share of the question's words, by weight, that stand in it, 0 to 1.
-        score: how well it answers; only the order and the differences mean something.
     """
-
-    hit: int
-    index: int
-    span: Span
-    text: str
-    item: bool
-    line: bool
-    words: frozenset[str]
-    vector: Vectors | None
-    cosine: float | None
-    overlap: float
-    score: float
-
-
-def rank_candidates(request: AnswerRequest, terms: QuestionTerms) -> list[Candidate]:
-    """All sentences of the hits, best first; equal ones in the order of the hits and of their documents."""
-    quantity = _QUANTITY if _ASKS_QUANTITY.search(request.question) else 0.0
-    candidates: list[Candidate] = []
-    for place, hit in enumerate(request.hits):
-        candidates += _of_hit(place, hit, request.query_vector, terms, quantity)
-    candidates.sort(key=lambda candidate: (-candidate.score, candidate.hit, candidate.index))
-    return candidates
-
-
-def _of_hit(place: int, hit: Hit, query: Vectors | None, terms: QuestionTerms, quantity: float) -> Iterator[Candidate]:
-    chunk = hit.stored.chunk
-    vectors = hit.stored.sentence_vectors
-    if vectors is None or query is None or vectors.shape != (len(chunk.sentences), *query.shape):
-        vectors = None  # none, not these sentences', or of another space than the question
-    cosines = (vectors @ query).tolist() if vectors is not None and query is not None else None
-    for sentence in _READ.of(chunk):
-        index = sentence.index
-        overlap = terms.coverage(sentence.words)
-        cosine = cosines[index] if cosines is not None else None
-        score = _OVERLAP * overlap + _PASSAGE * hit.score
-        if cosine is not None:  # a sentence without a vector beside others with one counts as unlike the question
-            score += cosine
-        if quantity and sentence.quantity:
-            score += quantity
-        yield Candidate(
-            hit=place,
-            index=index,
-            span=sentence.span,
-            text=sentence.text,
-            item=sentence.item,
-            line=sentence.line,
-            words=sentence.words,
-            vector=vectors[index] if vectors is not None else None,
-            cosine=cosine,
-            overlap=overlap,
-            score=score,
-        )
-
-
-# --- what does not depend on the question -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Sentence:
-    """A sentence of a passage; the fields are those of a candidate."""
 
     index: int
     span: Span
@@ -133,7 +66,99 @@ class _Sentence:
     words: frozenset[str]
 
 
-def _sentences_of(chunk: Chunk) -> tuple[_Sentence, ...]:
+# Not frozen: some thirty are made for each question, and setting the fields of a frozen one takes three times as long.
+# Not compared: arrays have no truth value.
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """A sentence, list item, table row or code block of a passage that was found.
+
+    Attributes:
+        hit: the place of its passage among the hits, from 0.
+        sentence: what is known of it whatever the question; its fields are there under their own names, too.
+        vectors: the unit vectors of all sentences of its passage, or None.
+        cosine: its similarity to the question, or None when either has no vector.
+        score: how well it answers; only the order and the differences mean something.
+    """
+
+    hit: int
+    sentence: Sentence
+    vectors: Vectors | None
+    cosine: float | None
+    score: float
+
+    @property
+    def index(self) -> int:
+        """Its place among the sentences of its passage, from 0."""
+        return self.sentence.index
+
+    @property
+    def span(self) -> Span:
+        """Where it stands in the document."""
+        return self.sentence.span
+
+    @property
+    def text(self) -> str:
+        """The document's text there."""
+        return self.sentence.text
+
+    @property
+    def item(self) -> bool:
+        """Whether it is a list item."""
+        return self.sentence.item
+
+    @property
+    def line(self) -> bool:
+        """Whether it stands on a line of its own: a list item, a table row or a code block."""
+        return self.sentence.line
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The stems of its words."""
+        return self.sentence.words
+
+    @property
+    def vector(self) -> Vectors | None:
+        """Its unit vector, or None."""
+        return None if self.vectors is None else self.vectors[self.sentence.index]
+
+
+def rank_candidates(request: AnswerRequest, terms: QuestionTerms) -> list[Candidate]:
+    """All sentences of the hits, best first; equal ones in the order of the hits and of their documents."""
+    quantity = _QUANTITY if _ASKS_QUANTITY.search(request.question) else 0.0
+    candidates: list[Candidate] = []
+    for place, hit in enumerate(request.hits):
+        candidates += _of_hit(place, hit, request.query_vector, terms, quantity)
+    candidates.sort(key=_SCORE, reverse=True)  # equal ones stay in their order
+    return candidates
+
+
+def _of_hit(place: int, hit: Hit, query: Vectors | None, terms: QuestionTerms, quantity: float) -> list[Candidate]:
+    chunk = hit.stored.chunk
+    vectors = hit.stored.sentence_vectors
+    if vectors is None or query is None or vectors.shape != (len(chunk.sentences), *query.shape):
+        vectors = None  # none, not these sentences', or of another space than the question
+    cosines: list[float] | None = (vectors @ query).tolist() if vectors is not None and query is not None else None
+    passage, coverage = _PASSAGE * hit.score, terms.coverage
+    candidates = []
+    for sentence in _READ.of(chunk):
+        score = _OVERLAP * coverage(sentence.words) + passage
+        cosine = None
+        if cosines is not None:  # a sentence without a vector beside others with one counts as unlike the question
+            cosine = cosines[sentence.index]
+            score += cosine
+        if quantity and sentence.quantity:
+            score += quantity
+        candidates.append(Candidate(place, sentence, vectors, cosine, score))
+    return candidates
+
+
+_SCORE = attrgetter("score")
+
+
+# --- what does not depend on the question -----------------------------------------------------------------------------
+
+
+def _sentences_of(chunk: Chunk) -> tuple[Sentence, ...]:
     sentences = []
     for index, span in enumerate(chunk.sentences):
         text = chunk.text[span.start - chunk.start : span.end - chunk.start]
@@ -144,7 +169,7 @@ def _sentences_of(chunk: Chunk) -> tuple[_Sentence, ...]:
         item = _LIST_MARKER.fullmatch(before) is not None
         line = item or _ROW_OR_FENCE.match(text) is not None
         quantity = _QUANTITY_WORD.search(text) is not None
-        sentences.append(_Sentence(index, span, text, item, line, quantity, words))
+        sentences.append(Sentence(index, span, text, item, line, quantity, words))
     return tuple(sentences)
 
 
@@ -152,10 +177,10 @@ class _Read:
     """Passages that were taken apart, by identity: to compare their texts would cost a good part of what it saves."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[int, tuple[Chunk, tuple[_Sentence, ...]]] = OrderedDict()
+        self._known: OrderedDict[int, tuple[Chunk, tuple[Sentence, ...]]] = OrderedDict()
         self._lock = Lock()
 
-    def of(self, chunk: Chunk) -> tuple[_Sentence, ...]:
+    def of(self, chunk: Chunk) -> tuple[Sentence, ...]:
         known = self._known.get(id(chunk))
         if known is not None and known[0] is chunk:
             return known[1]

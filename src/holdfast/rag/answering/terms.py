@@ -16,7 +16,7 @@ from holdfast.rag.store.words import terms as index_terms
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["QuestionTerms", "question_words", "stem_sequence", "stems", "tokens"]
+__all__ = ["QuestionTerms", "question_stems", "question_words", "stem_sequence", "stems", "tokens"]
 
 _TOKEN = re.compile(r"[^\W_]+")
 _MAX_TERMS = 64
@@ -70,10 +70,22 @@ def question_words(question: str) -> tuple[str, ...]:
     return tuple(words[:_MAX_TERMS])
 
 
+@lru_cache(_QUESTIONS)
+def question_stems(question: str) -> tuple[str, ...]:
+    """The stems of the :func:`question_words`, each once, in order."""
+    return tuple(dict.fromkeys(stem for word in question_words(question) for stem in _stems_of_word(word)))
+
+
 # A store's words are few and come back with every question; stemming one takes 20 µs.
 @lru_cache(maxsize=32_768)
 def _stem(token: str) -> str:
     return str(_PORTER.stemWord(token))
+
+
+# A word as somebody wrote it: "Returns?" or "e-mail". Those of questions are fewer than those of documents.
+@lru_cache(maxsize=4_096)
+def _stems_of_word(word: str) -> tuple[str, ...]:
+    return tuple(stem_sequence(word))
 
 
 _PORTER = snowballstemmer.stemmer("porter")
@@ -102,22 +114,24 @@ class QuestionTerms:
         """
         frequency: dict[str, int] = {}
         for word, count in document_frequency.items():
-            parts = tokens(word)
+            parts = _stems_of_word(word)
             if len(parts) == 1:
-                stem = _stem(parts[0])
+                (stem,) = parts
                 frequency[stem] = max(count, frequency.get(stem, 0))
         weights: dict[str, float] = {}
-        for stem in dict.fromkeys(_stem(part) for word in question_words(question) for part in tokens(word)):
+        for stem in question_stems(question):
             weights[stem] = _idf(frequency[stem], chunk_count) if stem in frequency and chunk_count > 0 else 0.5
         return cls(weights)
 
     def coverage(self, words: frozenset[str]) -> float:
         """The share of the question's weight that stands among ``words`` (stems), 0 to 1."""
-        if self._total <= 0:
+        if self._total <= 0 or words.isdisjoint(self.weights):  # most sentences share no word with the question
             return 0.0
         return sum([weight for stem, weight in self.weights.items() if stem in words]) / self._total
 
 
+# Words are in some hundred different numbers of chunks, and the number of chunks seldom changes.
+@lru_cache(maxsize=1_024)
 def _idf(count: int, chunk_count: int) -> float:
     """The inverse document frequency of BM25's probabilistic form, smoothed, scaled so that an unseen word has 1."""
     ceiling = log(1 + (chunk_count + 0.5) / 0.5)

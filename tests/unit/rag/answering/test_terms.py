@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.rag.answering.terms import QuestionTerms, question_words, stems, tokens
+from holdfast.rag.answering.terms import QuestionTerms, question_stems, question_words, stems, tokens
 
 
 def test_words_are_folded_as_the_index_folds_them() -> None:
@@ -37,6 +37,11 @@ def test_a_question_of_function_words_keeps_them() -> None:
     """When nothing else is there, function words are all there is to go by."""
     assert question_words("Who are you?") == ("who", "are", "you")
     assert question_words("???") == ()
+
+
+def test_the_stems_of_a_question_are_those_of_its_words() -> None:
+    """Two forms of one word are one stem; accents do not count."""
+    assert question_stems("Which returned café parcels did you return?") == ("return", "cafe", "parcel")
 
 
 def test_a_pasted_page_is_bounded() -> None:
