@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["ADDRESS", "ADDRESS_STARTS", "addresses_in", "bare", "canonical", "leads_outside"]
+__all__ = ["ADDRESS", "ADDRESS_STARTS", "AddressesOf", "addresses_in", "bare", "canonical", "leads_outside"]
 
 ADDRESS_STARTS = ("http://", "https://", "ftp://", "www.")
 """How an address begins that programs make a link of wherever it stands."""
@@ -39,6 +39,19 @@ def _addresses_of(text: str) -> frozenset[str]:
     found = {canonical(one[0]) for pattern in (ADDRESS, _OTHER) for one in pattern.finditer(text)}
     found.update(canonical(f"mailto:{one[0]}") for one in _MAIL.finditer(text))
     return frozenset(found)
+
+
+class AddressesOf:
+    """The :func:`addresses_in` texts, which are read when somebody first asks for one: most answers hold no link."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = texts
+        self._found: frozenset[str] | None = None
+
+    def __contains__(self, address: object) -> bool:
+        if self._found is None:
+            self._found = addresses_in(self._texts)
+        return address in self._found
 
 
 def bare(address: str) -> str:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from holdfast.rag.answering.addresses import ADDRESS, ADDRESS_STARTS, addresses_in, bare, canonical, leads_outside
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Container
 
 __all__ = ["REMOVED", "LinkGuard", "quoted_links"]
 
@@ -35,6 +35,7 @@ _MOST_HELD = 2_000
 _SPECIAL = re.compile(r"(?i)!\[|\]\(|\]:|<(?=[a-z/!?])|(?:https?|ftp)://|(?<![a-z0-9])www\.")
 _STARTS = frozenset(start[:length] for start in ADDRESS_STARTS for length in range(1, len(start)))
 _LONGEST_START = max(map(len, _STARTS))
+"""What :data:`_BEGUN` finds is not longer: five letters, a colon and a slash."""
 _BEGUN = re.compile(r"(?i)(?:<|(?<![a-z0-9])[a-z]{1,5}:?/?)\Z")
 _NOWHERE = frozenset({"", "www", "ftp:"})
 """What is left of an address that names no host: somebody writes about addresses."""
@@ -67,13 +68,14 @@ class LinkGuard:
     """Text in, text whose links are known out.
 
     Args:
-        allowed: the addresses that may stand in it, see :func:`~holdfast.rag.answering.addresses.addresses_in`.
+        allowed: the addresses that may stand in it, see :func:`~holdfast.rag.answering.addresses.addresses_in`
+            and :class:`~holdfast.rag.answering.addresses.AddressesOf`.
 
     Attributes:
         removed: how many links and addresses were left out.
     """
 
-    def __init__(self, allowed: Collection[str]) -> None:
+    def __init__(self, allowed: Container[str]) -> None:
         self._allowed = allowed
         self._given = ""  # the end of what was given out: a link may have begun in it
         self._held = ""
@@ -89,11 +91,13 @@ class LinkGuard:
 
     def _drain(self, text: str, *, last: bool) -> str:
         new = len(self._given)
+        if not (self._held or text):
+            return ""
         text = self._given + self._held + text
         self._held = ""
         out: list[str] = []
         place = end = 0
-        while (special := _SPECIAL.search(text, place)) and special.end() <= new:
+        while (special := _next_special(text, place)) and special.end() <= new:
             place = special.start() + 1  # decided before
         place = new
         while special:
@@ -106,7 +110,7 @@ class LinkGuard:
             shown = text[special.start() : place]  # of what stands here, when it began in what was given out
             out.append(step.out.removeprefix(shown))
             place = end = step.after
-            special = _SPECIAL.search(text, place)
+            special = _next_special(text, place)
         else:
             end = len(text) if last else max(place, _begun(text))
             out.append(text[place:end])
@@ -201,9 +205,16 @@ def _unbracketed(target: str) -> str:
     return target[1:-1] if target.startswith("<") and target.endswith(">") else target
 
 
+def _next_special(text: str, place: int) -> re.Match[str] | None:
+    """What :data:`_SPECIAL` finds from ``place`` on; most texts hold nothing of it, which is quick to see."""
+    if "](" in text or "![" in text or "]:" in text or "<" in text or "://" in text or "www." in text.lower():
+        return _SPECIAL.search(text, place)
+    return None
+
+
 def _begun(text: str) -> int:
     """Where a tag or an address may begin at the end of ``text``; its length when none does."""
-    begun = _BEGUN.search(text)
+    begun = _BEGUN.search(text, max(0, len(text) - _LONGEST_START))
     if begun is not None and (begun[0] == "<" or begun[0].lower() in _STARTS):
         return begun.start()
     return len(text)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from holdfast.rag.answering.addresses import addresses_in
+from holdfast.rag.answering.addresses import AddressesOf
 from holdfast.rag.answering.links import LinkGuard
 from holdfast.rag.answering.marking import Marks
 from holdfast.rag.answering.prompting import is_unknown, may_be_unknown
 from holdfast.rag.answering.supporting import Support
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from holdfast.rag.types import Hit
 
@@ -38,14 +38,15 @@ class AnswerReader:
     def __init__(self, hits: Sequence[Hit], question: str = "") -> None:
         self.text = ""
         self.marks = Marks(len(hits), Support(hits))
-        texts = [text for hit in hits for text in (hit.stored.chunk.text, hit.stored.uri)]
-        self.links = LinkGuard(addresses_in([question, *texts]))
+        self.links = LinkGuard(AddressesOf(_texts(question, hits)))
         self.unknown = False
         self._beginning = ""
         self._begun = False
 
     def push(self, raw: str) -> str:
         """What can be shown after ``raw`` has come, too."""
+        if not raw:  # streams begin and end with such pieces
+            return ""
         if not self._begun:
             raw = self._beginning = self._beginning + raw
             if may_be_unknown(raw):
@@ -67,3 +68,11 @@ class AnswerReader:
         piece = piece if self.text else piece.lstrip()
         self.text += piece
         return piece
+
+
+def _texts(question: str, hits: Sequence[Hit]) -> Iterator[str]:
+    """Where an address may come from."""
+    yield question
+    for hit in hits:
+        yield hit.stored.chunk.text
+        yield hit.stored.uri

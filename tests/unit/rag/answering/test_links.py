@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from html import unescape
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from holdfast.rag.answering.addresses import addresses_in, canonical, leads_outside
+from holdfast.rag.answering.addresses import AddressesOf, addresses_in, canonical, leads_outside
 from holdfast.rag.answering.links import REMOVED, LinkGuard, quoted_links
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PASSAGES = [
     "See https://ok.test/p or [prices](https://shop.test/a_(b)?x=1&y=2).",
@@ -247,3 +251,21 @@ def test_addresses_of_a_text_are_found() -> None:
     assert canonical("tel:+44-20-7946") in ALLOWED
     assert canonical("https://ok.test/P") not in ALLOWED
     assert addresses_in([""]) == frozenset()
+
+
+def test_texts_are_searched_for_addresses_when_the_first_link_comes() -> None:
+    """As long as an answer holds no link, no passage is looked through; after that each is looked through once."""
+    read: list[str] = []
+
+    def texts() -> Iterator[str]:
+        for text in PASSAGES:
+            read.append(text)
+            yield text
+
+    guard = LinkGuard(AddressesOf(texts()))
+    assert guard.push("No link in here. ") == "No link in here. "
+    assert read == []
+
+    for _ in range(2):
+        assert guard.push("https://ok.test/p or www.evil.test ? ") == f"https://ok.test/p or {REMOVED} ? "
+    assert read == PASSAGES

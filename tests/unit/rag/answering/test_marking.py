@@ -28,6 +28,8 @@ def read(*pieces: str, passages: int = 3) -> tuple[str, list[int], int]:
         ("```\na[9]\n``` [1]", "```\na[9]\n``` [1]", [1], 0),
         ("A ` alone\nends with the line [1].", "A ` alone\nends with the line [1].", [1], 0),
         ("``` `\n[9] ```[9]", "``` `\n[9] ```", [], 1),
+        ("Nine" + " " * 9 + "[9].", "Nine .", [], 1),
+        ("Nine [1]" + " " * 9 + "[9].", "Nine [1] .", [1], 1),
         ("Trailing [1] \n\n", "Trailing [1]", [1], 0),
         ("[" + "1," * 30 + "1]", "[" + "1," * 30 + "1]", [], 0),
         ("", "", [], 0),
