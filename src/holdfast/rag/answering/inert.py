@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import lru_cache
 
 __all__ = ["inert"]
 
 _JOINERS = frozenset("\u200c\u200d")
 """What Persian, Indian scripts and emoji need; they carry no text."""
-_REMEMBERED = 1_024
-"""The same passages go to a model with many questions; one has at most some thousand characters."""
 _UNSEEN = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
 _PLAIN = re.compile(r"[\n\t -~\u00a1-\u00ac\u00ae-\u02ff]*")
 _SELECTORS = re.compile("[\ufe00-\ufe0f]{2,}|[\U000e0100-\U000e01ef]+")
@@ -25,7 +22,6 @@ _JOINED = re.compile("[\u200c\u200d]{2,}")
 _TEMPLATE = re.compile(r"<(?=\|)|<(?=/?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn)>)|<(?=</?SYS>>)|\[(?=/?INST\])")
 
 
-@lru_cache(_REMEMBERED)
 def inert(text: str) -> str:
     r"""``text`` without characters that nobody sees, and with a space in the control words of chat templates.
 

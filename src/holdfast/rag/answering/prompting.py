@@ -7,6 +7,7 @@ around tags is taken out of passages before, see :mod:`holdfast.rag.answering.in
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from holdfast.llm.messages import Message
@@ -30,6 +31,8 @@ _CHARS_A_TOKEN = 3
 """Fewer than English has: what is cut off is lost, and room that is left costs nothing."""
 _TITLE_CHARS = 200
 _BOUNDARY_BITS = 48
+_REMEMBERED = 1_024
+"""The same passages go to a model with many questions; one has at most some thousand characters."""
 _CONVERSATION_SHARE = 5
 """What was said before has a fifth of the prompt at most: an answer rests on passages."""
 
@@ -77,7 +80,7 @@ def prompt(
         earlier: what was said before in the conversation; it is left out where it and the first passage do not fit.
     """
     said = "" if earlier is None else earlier.for_prompt(None if tokens is None else tokens // _CONVERSATION_SHARE)
-    texts = [_passage(hit) for hit in hits]
+    texts = [_passage(hit.stored.title, hit.stored.chunk.heading, hit.stored.chunk.text) for hit in hits]
     boundary = boundary_for(rng, [question, said, *texts])
     rules = (_BRIEF_RULES if brief else _RULES).format(unknown=UNKNOWN, boundary=boundary)
     asked = f"Question: {question}"
@@ -110,7 +113,10 @@ def is_unknown(text: str) -> bool:
 
 def may_be_unknown(text: str) -> bool:
     """Whether a beginning may still become "I don't know", or is it already."""
-    letters = _letters(text[:100])
+    text = text[:100]
+    if next(filter(str.isalpha, text.lower()), "i") != "i":  # as nearly every answer is
+        return False
+    letters = _letters(text)
     return any(each.startswith(letters[: len(each)]) for each in _UNKNOWN_LETTERS)
 
 
@@ -118,12 +124,11 @@ def _letters(text: str) -> str:
     return "".join(filter(str.isalpha, text.lower()))
 
 
-def _passage(hit: Hit) -> str:
-    stored = hit.stored
-    title, heading = (inert(" ".join(each.split()))[:_TITLE_CHARS] for each in (stored.title, stored.chunk.heading))
+@lru_cache(_REMEMBERED)
+def _passage(title: str, heading: str, text: str) -> str:
+    title, heading = (inert(" ".join(each.split()))[:_TITLE_CHARS] for each in (title, heading))
     place = title if not heading else heading if heading.startswith(title) else f"{title} › {heading}"
-    text = inert(stored.chunk.text)
-    return f"({place})\n{text}" if place else text
+    return f"({place})\n{inert(text)}" if place else inert(text)
 
 
 def boundary_for(rng: random.Random, texts: Sequence[str]) -> str:

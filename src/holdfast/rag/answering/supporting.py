@@ -7,10 +7,10 @@ the passage it names, and half of its words with another one, has the wrong numb
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from holdfast.rag.answering.terms import question_words, stem_sequence, stems
+from holdfast.rag.answering.terms import question_stems, stems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +31,12 @@ _STATEMENT_END = re.compile(r"[.!?:]\s+|\n+|\[\d+\](?!\[)")
 
 def statement_at_end(text: str) -> str:
     """The statement that ``text`` ends with, back to the end of the statement before; marks at its end do not count."""
-    before = _MARKS_AT_END.sub("", text)
-    ends = [match.end() for match in _STATEMENT_END.finditer(before) if before[match.end() :].strip(" .!?,;")]
-    return before[ends[-1] if ends else 0 :]
+    before = _MARKS_AT_END.sub("", text) if text.rstrip().endswith("]") else text
+    for match in reversed(list(_STATEMENT_END.finditer(before))):
+        statement = before[match.end() :]
+        if statement.strip(" .!?,;"):
+            return statement
+    return before
 
 
 class Support:
@@ -45,25 +48,24 @@ class Support:
 
     def __init__(self, hits: Sequence[Hit]) -> None:
         self._hits = hits
-        self._words = cache(self._read)
 
     def __call__(self, statement: str, number: int) -> bool:
         """Whether passage ``number`` may say this: False only when it cannot, and another one does.
 
         Statements in another language than the passages share no words with any of them, and are taken as they are.
         """
-        said = {stem for word in question_words(statement) for stem in stem_sequence(word)}
+        said = frozenset(question_stems(statement))
         if len(said) < _FEWEST_WORDS or said & self._words(number):
             return True
         others = (self._words(other) for other in range(1, len(self._hits) + 1) if other != number)
         return not any(len(said & words) >= _MEANT_SHARE * len(said) for words in others)
 
-    def _read(self, number: int) -> frozenset[str]:
+    def _words(self, number: int) -> frozenset[str]:
         stored = self._hits[number - 1].stored
-        return _words_of(f"{stored.title} {stored.chunk.heading} {stored.chunk.text}")
+        return _words_of(stored.title, stored.chunk.heading, stored.chunk.text)
 
 
 @lru_cache(_PASSAGES)
-def _words_of(passage: str) -> frozenset[str]:
+def _words_of(title: str, heading: str, text: str) -> frozenset[str]:
     """The same passages are cited in many answers."""
-    return stems(passage)
+    return stems(f"{title} {heading} {text}")

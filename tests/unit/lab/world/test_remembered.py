@@ -11,7 +11,7 @@ from holdfast.lab.world.options import WorldOptions
 from holdfast.lab.world.questions import Questions
 from holdfast.lab.world.world import World, run_world
 from holdfast.rag import chunking
-from holdfast.rag.answering import addresses, candidates, inert
+from holdfast.rag.answering import candidates, prompting, supporting
 from holdfast.rag.store import reader
 
 _CACHES = (
@@ -20,8 +20,8 @@ _CACHES = (
     tokens._counted,
     vectors._features,
     embedder._vector,
-    addresses._addresses_of,
-    inert.inert,
+    prompting._passage,
+    supporting._words_of,
     reader._stored_chunk,
     chunking._is_made_of,
 )
