@@ -105,7 +105,12 @@ class Writer:
                 continue
             given = False
             try:
-                async with aclosing(self._pieces(author, request, streamed=streamed)) as pieces:
+                if not streamed:
+                    draft = await author.guard.call(author.answerer.answer, request)
+                    given = True
+                    yield self._written(author, draft, level.tier)
+                    return
+                async with aclosing(author.guard.call(author.answerer.stream, request)) as pieces:
                     async for piece in pieces:
                         given = True
                         yield piece if isinstance(piece, str) else self._written(author, piece, level.tier)
@@ -122,16 +127,6 @@ class Writer:
                 return
         raise WritingFailedError(reason)
 
-    async def _pieces(
-        self, author: Author, request: AnswerRequest, *, streamed: bool
-    ) -> AsyncGenerator[str | Draft, None]:
-        if not streamed:
-            yield await author.guard.call(author.answerer.answer, request)
-            return
-        async with aclosing(author.guard.call(author.answerer.stream, request)) as pieces:
-            async for piece in pieces:
-                yield piece
-
     def _written(self, author: Author, draft: Draft, at: Tier) -> Written:
         tier, reasons = worse(author.best, at), draft.reasons
         if draft.failure is not None:
@@ -139,4 +134,5 @@ class Writer:
             tier = worse(tier, Tier.DEGRADED)
         if draft.second_choice:
             tier, reasons = worse(tier, Tier.DEGRADED), (Reason.PRIMARY_MODEL_UNAVAILABLE, *reasons)
-        return Written(draft=replace(draft, reasons=()), answerer=author.answerer.name, tier=tier, reasons=reasons)
+        draft = replace(draft, reasons=()) if draft.reasons else draft
+        return Written(draft=draft, answerer=author.answerer.name, tier=tier, reasons=reasons)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from holdfast.llm.wire.base import Chunk
     from holdfast.rag.answering.base import AnswerRequest
     from holdfast.rag.answering.judging import Judged
-    from holdfast.rag.types import Hit
+    from holdfast.rag.types import Citation, Hit
 
 __all__ = ["GenerationOptions", "ModelAnswerer"]
 
@@ -202,28 +202,31 @@ class ModelAnswerer:
     ) -> Draft:
         if target is None:
             raise AssertionError("whoever answered is known")
-        label = Draft(
-            text=reader.text,
-            citations=(),
+        text = reader.text
+        found: tuple[Citation, ...] = ()
+        reasons: tuple[Reason, ...] = ()
+        if reader.unknown:
+            text = refuse(asked.request, asked.judged).text
+        elif not text:
+            what = f"{target.name} gave an answer in which nothing is left without its marks."
+            raise EmptyAnswerError(what, provider=target.provider.name)
+        else:
+            found = citations(text, reader.marks.cited, asked.hits, asked.judged.candidates)
+            text = text if failure is None else f"{text}\n\n{broken_off()}"
+            reasons = _reasons(reader, completion, failure)
+        return Draft(
+            text=text,
+            citations=found,
             confidence=asked.judged.confidence,
-            answered=True,
+            answered=not reader.unknown,
             source=Source.LIVE if target.provider.name in self._at_home else Source.OTHER_PROVIDER,
+            reasons=reasons,
             second_choice=target in self._route.targets and target not in self._route.home,
             failure=failure,
             model=target.name,
             usage=completion.usage,
             cost_usd=sum(cost.usd for cost in costs),
         )
-        if reader.unknown:
-            refused = refuse(asked.request, asked.judged)
-            return replace(label, text=refused.text, answered=False)
-        if not reader.text:
-            what = f"{target.name} gave an answer in which nothing is left without its marks."
-            raise EmptyAnswerError(what, provider=target.provider.name)
-        cited = reader.marks.cited
-        found = citations(reader.text, cited, asked.hits, asked.judged.candidates)
-        text = reader.text if failure is None else f"{reader.text}\n\n{broken_off()}"
-        return replace(label, text=text, citations=found, reasons=_reasons(reader, completion, failure))
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
