@@ -26,7 +26,9 @@ _PASSAGES = 512
 """Passages whose words are remembered: some 10 MB at most."""
 
 _MARKS_AT_END = re.compile(r"(?:\[\d+\]\s*)+\Z")
-_STATEMENT_END = re.compile(r"[.!?:]\s+|\n+|\[\d+\](?!\[)")
+_STATEMENT_END = re.compile(r"[.!?:\n\[](?:(?<=[.!?:])\s+|(?<=\n)\n*|(?<=\[)\d+\](?!\[))")
+"""A mark of punctuation before white space, line ends, or the last of some marks. That all begin with one class of
+characters makes the search several times as quick."""
 
 
 def statement_at_end(text: str) -> str:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import chain
 from math import log
 from typing import TYPE_CHECKING
 
@@ -51,12 +52,12 @@ def _without_accents(word: str) -> str:
 
 def stems(text: str) -> frozenset[str]:
     """The stems of all words in ``text`` (Porter's algorithm, as in the word index)."""
-    return frozenset(stem_sequence(text))
+    return frozenset(map(_stem, tokens(text)))
 
 
 def stem_sequence(text: str) -> list[str]:
     """The stems of all words in ``text``, in order."""
-    return [_stem(token) for token in tokens(text)]
+    return list(map(_stem, tokens(text)))
 
 
 @lru_cache(_QUESTIONS)
@@ -65,7 +66,7 @@ def question_words(question: str) -> tuple[str, ...]:
 
     A question made of nothing but function words keeps them all.
     """
-    words = list(dict.fromkeys(word.lower() for word in index_terms(question)))
+    words = [word.lower() for word in index_terms(question)]
     words = [word for word in words if word not in _CONVERSATION] or words or list(dict.fromkeys(tokens(question)))
     return tuple(words[:_MAX_TERMS])
 
@@ -73,7 +74,7 @@ def question_words(question: str) -> tuple[str, ...]:
 @lru_cache(_QUESTIONS)
 def question_stems(question: str) -> tuple[str, ...]:
     """The stems of the :func:`question_words`, each once, in order."""
-    return tuple(dict.fromkeys(stem for word in question_words(question) for stem in _stems_of_word(word)))
+    return tuple(dict.fromkeys(chain.from_iterable(map(_stems_of_word, question_words(question)))))
 
 
 # A store's words are few and come back with every question; stemming one takes 20 µs.
@@ -101,9 +102,11 @@ class QuestionTerms:
     """
 
     weights: Mapping[str, float]
+    _stems: frozenset[str] = field(init=False, repr=False, compare=False)
     _total: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_stems", frozenset(self.weights))
         object.__setattr__(self, "_total", sum(self.weights.values()))
 
     @classmethod
@@ -125,7 +128,7 @@ class QuestionTerms:
 
     def coverage(self, words: frozenset[str]) -> float:
         """The share of the question's weight that stands among ``words`` (stems), 0 to 1."""
-        if self._total <= 0 or words.isdisjoint(self.weights):  # most sentences share no word with the question
+        if self._total <= 0 or words.isdisjoint(self._stems):  # half of all sentences share no word with the question
             return 0.0
         return sum([weight for stem, weight in self.weights.items() if stem in words]) / self._total
 
