@@ -239,11 +239,8 @@ class ModelAnswerer:
         return until - min(_MOST_KEPT_NS, left // _SHARE_KEPT)
 
     async def _next(self, chunks: ChatStream, due_ns: int) -> Chunk | None:
-        async def step() -> Chunk | None:
-            with deadline_at(due_ns):
-                return await anext(chunks, None)
-
-        return await self._patience.until(due_ns, step(), _late)
+        with deadline_at(due_ns):
+            return await self._patience.until(due_ns, anext(chunks, None), _late)
 
 
 def _late() -> DeadlineExceededError:
@@ -251,11 +248,15 @@ def _late() -> DeadlineExceededError:
 
 
 def _reasons(reader: AnswerReader, completion: Completion, failure: Exception | None) -> tuple[Reason, ...]:
-    found = {
-        Reason.ANSWER_INTERRUPTED: failure is not None,
-        Reason.ANSWER_CUT: failure is None and completion.finish is Finish.LENGTH,
-        Reason.CITATIONS_REMOVED: reader.marks.removed > 0,
-        Reason.LINKS_REMOVED: reader.links.removed > 0,
-        Reason.CITATIONS_MISSING: failure is None and not reader.marks.cited,
-    }
-    return tuple(reason for reason, holds in found.items() if holds)
+    found: list[Reason] = []
+    if failure is not None:
+        found.append(Reason.ANSWER_INTERRUPTED)
+    elif completion.finish is Finish.LENGTH:
+        found.append(Reason.ANSWER_CUT)
+    if reader.marks.removed:
+        found.append(Reason.CITATIONS_REMOVED)
+    if reader.links.removed:
+        found.append(Reason.LINKS_REMOVED)
+    if failure is None and not reader.marks.cited:
+        found.append(Reason.CITATIONS_MISSING)
+    return tuple(found)
