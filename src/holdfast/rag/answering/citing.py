@@ -41,7 +41,7 @@ def _citation(statement: str, hit: Hit, sentences: Sequence[Candidate]) -> Citat
     if not sentences:
         return cite(hit, hit.stored.chunk.start, hit.stored.chunk.end)
     said = stems(statement)
-    best = max(sentences, key=lambda one: (len(one.words & said), one.score))
+    best = max(sentences, key=lambda one: len(one.words & said))  # the first of equals, which is the best one
     return cite(hit, best.span.start, best.span.end)
 
 
