@@ -32,6 +32,14 @@ def test_the_statement_may_be_in_the_middle_of_the_answer() -> None:
     assert second.text == "It closes at six on weekdays."
 
 
+def test_among_equals_the_sentence_is_cited_that_fits_the_question() -> None:
+    """Where two sentences share as many words with the statement, the one that answers the question better is cited."""
+    hits = [make_hit("The café opens at nine. The library opens at nine.", question="library")]
+    request = AnswerRequest(question="When does the library open?", hits=hits, chunk_count=10)
+    (citation,) = citations("It opens at nine [1].", [1], hits, judge(request).candidates)
+    assert citation.text == "The library opens at nine."
+
+
 def test_a_passage_without_sentences_is_cited_whole() -> None:
     """A passage in which nothing is a sentence is cited from its beginning to its end."""
     hit = make_hit("***")
