@@ -13,8 +13,6 @@ and under every version of Python.
 from __future__ import annotations
 
 import random
-from collections import Counter
-from contextlib import contextmanager
 from contextvars import ContextVar
 from math import log
 from typing import TYPE_CHECKING, TypeVar
@@ -23,7 +21,8 @@ from holdfast.core._options import positive, whole
 from holdfast.lab.simulator import draws as keyed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
+    from contextvars import Token
 
     from holdfast.lab.virtual.trace import Trace
 
@@ -31,19 +30,25 @@ __all__ = ["Attempt", "Draws", "request_scope"]
 
 T = TypeVar("T")
 
-_request: ContextVar[tuple[str, Counter[str]] | None] = ContextVar("holdfast_lab_request", default=None)
+_Counts = tuple[str, dict[str, int]]
+_request: ContextVar[_Counts | None] = ContextVar("holdfast_lab_request", default=None)
 Attempt = tuple[str, int]
 """A request's id, and the number of its attempt at something, from 1."""
 
 
-@contextmanager
-def request_scope(request: str) -> Iterator[None]:
+class request_scope:  # noqa: N801  a context manager, used like a function
     """Draws within are this request's; its tasks and timers included, for as long as they live."""
-    token = _request.set((request, Counter()))
-    try:
-        yield
-    finally:
-        _request.reset(token)
+
+    __slots__ = ("_request", "_token")
+
+    def __init__(self, request: str) -> None:
+        self._request = request
+
+    def __enter__(self) -> None:
+        self._token: Token[_Counts | None] = _request.set((self._request, {}))
+
+    def __exit__(self, *_: object) -> None:
+        _request.reset(self._token)
 
 
 class Draws:
@@ -62,7 +67,7 @@ class Draws:
     def __init__(self, seed: int, *, trace: Trace | None = None) -> None:
         self.seed = whole("seed", seed, least=0)
         self._trace = trace
-        self._background: Counter[str] = Counter()
+        self._background: dict[str, int] = {}
 
     def next_attempt(self, what: str) -> Attempt:
         """The running request, and how often it has come to ``what`` now; work of no request counts for itself.
@@ -72,8 +77,8 @@ class Draws:
         """
         current = _request.get()
         request, counts = ("", self._background) if current is None else current
-        counts[what] += 1
-        return request, counts[what]
+        counts[what] = number = counts.get(what, 0) + 1
+        return request, number
 
     def uniform(self, component: str, *key: object) -> float:
         """A number above 0 and below 1."""
