@@ -6,6 +6,7 @@ Two calls that swap their order, or a fault rule that comes and goes, leave ever
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from math import exp
 from statistics import NormalDist
 
@@ -71,5 +72,11 @@ def hex_of(digits: int, seed: int, *key: object) -> str:
 
 def _hashed(seed: int, key: tuple[object, ...]) -> hashlib.blake2b:
     state = _BLANK.copy()
-    state.update("\x1f".join(map(repr, (seed, *key))).encode())
+    state.update((_form(1 + len(key)) % (seed, *key)).encode())
     return state
+
+
+@cache
+def _form(parts: int) -> str:
+    """Writes the ``repr`` of each part of a key, twice as quickly as joining them does. There are few lengths."""
+    return "\x1f".join(["%r"] * parts)

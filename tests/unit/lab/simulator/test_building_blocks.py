@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from math import sqrt
 from statistics import median
 from typing import TYPE_CHECKING
@@ -52,6 +53,15 @@ def test_a_key_may_be_hashed_in_two_parts(seed: int, begun: list[object], rest: 
     """With a beginning that was hashed before, the draw is that of the whole key, however often it is used."""
     beginning = Beginning(seed, *begun)
     assert [beginning.uniform(end_of(*rest)) for _ in range(2)] == [uniform(seed, *begun, *rest)] * 2
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(), st.text(), st.binary(), st.tuples(st.text(), st.integers()))))
+def test_a_draw_is_a_hash_of_what_repr_writes(key: list[object]) -> None:
+    """Every part counts as ``repr`` writes it, tuples and signs of formats too: draws of years ago stay as they are."""
+    written = "\x1f".join(map(repr, (7, *key))).encode()
+    digest = blake2b(written, digest_size=16).digest()
+    assert hex_of(32, 7, *key) == digest.hex()
+    assert uniform(7, *key) == ((int.from_bytes(digest[:8]) >> 12) + 0.5) / (1 << 52)
 
 
 def test_draws_are_spread_as_asked() -> None:
