@@ -85,15 +85,17 @@ class Faults:
 
     def met(self, name: str, operation: str, attempt: Attempt) -> tuple[Fault, Kind] | None:
         """The fault that a call meets now, if any, and what it plays."""
-        now = self.seconds
-        for place, fault in self.plan.of(name):
+        faults = self.plan.of(name)
+        if not faults:
+            return None
+        now, (request, number) = self.seconds, attempt
+        for place, fault in faults:
             if not fault.begin <= now < fault.end:
                 continue
-            key = (operation, *attempt, place)
-            if self.draws.chance(fault.rate, name, "fault", *key):
+            if self.draws.chance(fault.rate, name, "fault", operation, request, number, place):
                 kind = fault.kind
                 if kind is Kind.MIXED:
-                    kind = self.draws.choice(_DRAWN, name, "kind", *key)
+                    kind = self.draws.choice(_DRAWN, name, "kind", operation, request, number, place)
                 return fault, kind
         return None
 
