@@ -117,6 +117,7 @@ class _Threads:
 
     def __init__(self, clock: VirtualClock, workers: int, max_waiting: int) -> None:
         self._clock = clock
+        self._later = clock.call_later_ns_in
         self._free = self._workers = workers
         self._most = max_waiting
         self._line: deque[_Work] = deque()
@@ -142,7 +143,7 @@ class _Threads:
     def _begin(self, work: _Work) -> None:
         self._free -= 1
         if work.takes_ns:
-            self._later(work.takes_ns, self._do, work)
+            self._later(work.context, work.takes_ns, self._do, work)
         else:
             work.context.run(self._do, work)
 
@@ -159,7 +160,7 @@ class _Threads:
         except BaseException as raised:  # noqa: BLE001 - it is raised to the caller
             error = raised
         if slept := self._clock.back_to(begun):
-            self._later(slept, self._end, work, result, error)
+            self._later(work.context, slept, self._end, work, result, error)
         else:
             self._end(work, result, error)
 
@@ -180,6 +181,3 @@ class _Threads:
             for each in idle:
                 if not each.done():
                     each.set_result(None)
-
-    def _later(self, ns: int, step: Callable[..., None], work: _Work, *more: object) -> None:
-        self._clock.call_later_ns_in(work.context, ns, step, work, *more)
