@@ -108,8 +108,10 @@ class Course:
     def _bucket(self, at: float) -> _Open | None:
         if at >= self._seconds:
             return None
-        self._reach(at)
-        return self._open.get(place_of(at))
+        place = place_of(at)
+        if place > self._reached:
+            self._reach(at)
+        return self._open.get(place)
 
     def _reach(self, at: float) -> None:
         """Open all buckets until ``at``: they begin with the tier and the breakers of now."""

@@ -218,7 +218,7 @@ class World:
         with request_scope(request):
             try:
                 asking = Query(question=text, request_id=request, **query)
-                answer, first = await (self._streamed(asking) if streamed else self._whole(asking))
+                answer, first = await self._streamed(asking) if streamed else (await self.program.ask(asking), None)
             except Exception as error:  # noqa: BLE001 - whatever it is, a user sees it, and the record tells of it
                 took = self.seconds - at
                 asked = Asked(request=request, question=text, at=at, seconds=took, error=type(error).__name__)
@@ -271,9 +271,6 @@ class World:
                     return
                 await self.clock.asleep_ns(gap_ns)
                 users.create_task(self.ask(questions.of(request), request=request, **query))
-
-    async def _whole(self, query: Query) -> tuple[Answer, float | None]:
-        return await self.program.ask(query), None
 
     async def _streamed(self, query: Query) -> tuple[Answer, float | None]:
         """The answer, and when its first text came."""
