@@ -13,16 +13,16 @@ import heapq
 import random
 import sys
 import threading
-import weakref
 from asyncio.events import _set_running_loop
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, cast
+from weakref import ref
 
 from holdfast.core.clock import NS_PER_SECOND
 from holdfast.lab.virtual.clock import Instant, VirtualClock
 from holdfast.lab.virtual.errors import DeadlockError, RunawayError, VirtualTimeError
 from holdfast.lab.virtual.furniture import Furniture
-from holdfast.lab.virtual.handles import TASK, Callback, NumberedTask, shuffled
+from holdfast.lab.virtual.handles import TASK, Callback, numbered_task, shuffled
 from holdfast.lab.virtual.outside import BLOCKING_INSTEAD
 from holdfast.lab.virtual.pending import pending_tasks
 from holdfast.lab.virtual.trace import Trace
@@ -84,7 +84,7 @@ class VirtualLoop(Furniture):
         self._task_count = 0
         self._stopping = self._closed = False
         self._thread: int | None = None
-        self._generators: list[weakref.ref[AsyncGenerator[Any, Any]]] = []
+        self._generators: list[ref[AsyncGenerator[Any, Any]]] = []
         self._sweep_at = _FEW_GENERATORS
 
     # --- time -----------------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ class VirtualLoop(Furniture):
         if context is None:
             context = copy_context()
             context.run(TASK.set, number)
-        return NumberedTask(number, cast("Coroutine[Any, Any, T]", coro), loop=self, name=name, context=context)
+        return numbered_task(number, coro, self, name, context)
 
     async def shutdown_asyncgens(self) -> None:
         """Close the asynchronous generators that were begun and not ended."""
@@ -306,7 +306,7 @@ class VirtualLoop(Furniture):
 
     def _generator_begun(self, generator: AsyncGenerator[Any, Any]) -> None:
         """Remember it, in the order in which they begin. Those that are gone are thrown out together: most of them."""
-        self._generators.append(weakref.ref(generator))
+        self._generators.append(ref(generator))
         if len(self._generators) > self._sweep_at:
             self._generators = [each for each in self._generators if each() is not None]
             self._sweep_at = max(_FEW_GENERATORS, 2 * len(self._generators))
