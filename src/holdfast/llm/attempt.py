@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from asyncio import CancelledError, current_task
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from holdfast.core.clock import NS_PER_SECOND, to_ns
@@ -22,11 +22,12 @@ from holdfast.core.demand import current_demand
 from holdfast.errors import AttemptTimeoutError, DeadlineExceededError, MalformedAnswerError
 from holdfast.llm.messages import Usage
 from holdfast.llm.question import http_request
-from holdfast.llm.wire.base import Quirks, Reply
+from holdfast.llm.wire.base import Reply
 from holdfast.llm.wire.limits import rate_limits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from types import TracebackType
     from typing import TypeVar
 
     from holdfast.core.clock import Clock
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-__all__ = ["Attempt", "quirks_of"]
+__all__ = ["Attempt"]
 
 _LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes: a body that is longer is no answer, and must not fill the memory."""
@@ -52,27 +53,22 @@ _REASON_NS = 2_000_000_000
 _KEEP_ALIVES = (b":", b"event: ping", b"event:ping")
 
 
-@asynccontextmanager
-async def _read(response: HttpResponse) -> AsyncIterator[AsyncIterator[bytes]]:
+class _Reading:
     """The body of a response, closed at the end of the block; else the garbage collector would, whenever it comes."""
-    body = response.body()
-    try:
-        yield body
-    finally:
-        if isinstance(body, AsyncGenerator):
-            await body.aclose()
 
+    __slots__ = ("_body",)
 
-def quirks_of(link: Link, *, continued: bool = False) -> Quirks:
-    """In what the link's provider differs from its protocol, and what its errors must not show."""
-    provider = link.target.provider
-    return Quirks(
-        provider=provider.error_table,
-        name=provider.name,
-        finish_required=provider.finish_required,
-        secrets=provider.secrets,
-        continued=continued,
-    )
+    def __init__(self, response: HttpResponse) -> None:
+        self._body = response.body()
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        return self._body
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(self._body, AsyncGenerator):
+            await self._body.aclose()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -137,11 +133,11 @@ class Attempt:
                 self.status, self.headers = response.status, response.headers
                 self.link.note(rate_limits(response.headers))
                 if streamed and 200 <= response.status < 300:
-                    async with _read(response) as body, aclosing(self._chunks(body, begun)) as answer:
+                    async with _Reading(response) as body, aclosing(self._chunks(body, begun)) as answer:
                         async for chunks in answer:
                             yield chunks
                 else:
-                    async with _read(response) as body:
+                    async with _Reading(response) as body:
                         content = await self._whole(body, begun)
                     self.reply = self._read(response, content)
                     self._arrived(begun)
@@ -215,7 +211,7 @@ class Attempt:
         return b"".join(pieces)
 
     def _read(self, response: HttpResponse, content: bytes) -> Reply:
-        wire, quirks = self.question.wire(self.link.target), quirks_of(self.link)
+        wire, quirks = self.question.wire(self.link.target), self.link.state.quirks
         reply = wire.read(response.status, response.headers, content, quirks)
         self.question.check(reply, quirks)
         return reply
@@ -223,9 +219,10 @@ class Attempt:
     async def _chunks(self, body: AsyncIterator[bytes], begun: int) -> AsyncGenerator[Sequence[Chunk], None]:
         """The chunks as they come, the first ones held back until one of them is real."""
         limits, now_ns = self.timers, self.clock.now_ns
-        reader = self.reader = self.question.wire(self.link.target).reader(
-            quirks_of(self.link, continued=self.maybe_whole)
-        )
+        quirks = self.link.state.quirks
+        if self.maybe_whole:
+            quirks = replace(quirks, continued=True)
+        reader = self.reader = self.question.wire(self.link.target).reader(quirks)
         held: list[Chunk] = []
         opened = ended = False
         size = 0
@@ -274,12 +271,12 @@ class Attempt:
 
     # --- time and tokens ----------------------------------------------------------------------------------------------
 
-    async def _until(self, due_ns: int, work: Awaitable[T], late: Callable[[], BaseException]) -> T:
-        """What ``work`` gives, until a timer or the context's deadline ends."""
+    def _until(self, due_ns: int, work: Awaitable[T], late: Callable[[], BaseException]) -> Awaitable[T]:
+        """What ``work`` gives, until a timer or the context's deadline ends; to be awaited at once."""
         until = deadline_ns()
         if until is not None and until <= due_ns:
             due_ns, late = until, self._out_of_time
-        return await self.patience.until(due_ns, work, late)
+        return self.patience.until(due_ns, work, late)
 
     def _arrived(self, begun: int) -> None:
         self.first_token_ns = self.clock.now_ns() - begun
@@ -294,8 +291,8 @@ class Attempt:
                 current_demand().used(usage.total_tokens)
 
     def _late(self, what: str, seconds: float) -> Callable[[], BaseException]:
-        name = self.link.target.name
-        return lambda: AttemptTimeoutError(f"{name} sent no {what} within {seconds:g} s.")
+        target = self.link.target
+        return lambda: AttemptTimeoutError(f"{target.name} sent no {what} within {seconds:g} s.")
 
     def _out_of_time(self) -> DeadlineExceededError:
         return DeadlineExceededError(f"The time for the whole operation was used up in the call to {self.link.name}.")

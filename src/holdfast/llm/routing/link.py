@@ -19,6 +19,7 @@ from holdfast.core.rate_limiter import RateLimiter
 from holdfast.core.retry_budget import RetryBudget
 from holdfast.llm.routing.latency import PeakEwma
 from holdfast.llm.routing.pace import Pace
+from holdfast.llm.wire.base import Quirks
 
 if TYPE_CHECKING:
     import random
@@ -84,15 +85,26 @@ class KeyState:
 
 
 class TargetState:
-    """A model at a provider, whichever key it is asked with."""
+    """A model at a provider, whichever key it is asked with.
+
+    Attributes:
+        quirks: in what its provider differs from its protocol, and what its errors must not show.
+    """
 
     def __init__(self, target: Target, *, clock: Clock, rng: random.Random, events: Events) -> None:
+        provider = target.provider
         self.target = target
         self.name = f"model:{target.name}"
         self.clock = clock
         self.rng = rng
         self.events = events
-        self.breaker = CircuitBreaker(target.provider.breaker)
+        self.quirks = Quirks(
+            provider=provider.error_table,
+            name=provider.name,
+            finish_required=provider.finish_required,
+            secrets=provider.secrets,
+        )
+        self.breaker = CircuitBreaker(provider.breaker)
         self.budget = RetryBudget(clock=clock, events=events, name=self.name)
         self.latency = PeakEwma(clock)
         self.pace = Pace(clock)
@@ -107,6 +119,7 @@ class Link:
     """A target with one key.
 
     Attributes:
+        target: what it leads to.
         guard: the pipeline around every call: the target's breaker and its limits.
         limited: whether there is a limit of ours on the rate; ``counts_tokens`` when it goes by tokens.
         not_before_ns: until when the provider asked not to be asked with this key.
@@ -114,6 +127,7 @@ class Link:
 
     def __init__(self, state: TargetState, key: KeyState) -> None:
         target = state.target
+        self.target = target
         self.state = state
         self.key = key
         self.name = f"{target.name}#{key.key.name}" if len(target.provider.keys) > 1 else target.name
@@ -138,11 +152,6 @@ class Link:
             events=state.events,
             classify=state.classify,
         )
-
-    @property
-    def target(self) -> Target:
-        """What it leads to."""
-        return self.state.target
 
     def ready_at_ns(self, now_ns: int, tokens: float = 0) -> int:
         """When it makes sense to ask: ``now_ns`` is now, ``FOREVER_NS`` when nobody knows.
