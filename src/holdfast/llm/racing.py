@@ -64,26 +64,35 @@ async def race(
                 break
         while (taken := _answer(tasks)) is None and (running := [task for task in tasks if not task.done()]):
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-        failures: list[Outcome] = []
         if taken is None:
             return [task.result() for task in tasks]  # raises where it was the deadline that ended one
-        failures += [task.result() for task in tasks if _has_failed(task)]
-        return [*failures, taken.result()]
+        return [*(task.result() for task in tasks if _has_failed(task)), taken.result()]
     finally:
         losers = [task for task in tasks if task is not taken and not _has_failed(task)]
         try:
-            await _see_off(losers, end, background, wait=wait_for_losers)
+            if losers:
+                await _see_off(losers, end, background, wait=wait_for_losers)
         except BaseException:
-            await _see_off([] if taken is None else [taken], end, background, wait=False)
+            if taken is not None:
+                await _see_off([taken], end, background, wait=False)
             raise
 
 
 async def _ends_within(task: asyncio.Task[Outcome], ns: int, clock: Clock) -> bool:
-    timer = asyncio.ensure_future(clock.asleep_ns(ns))
+    # A task that sleeps, and `asyncio.wait` for the two, would cost several times this.
+    woken = asyncio.get_running_loop().create_future()
+
+    def wake(_: object = None) -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    timer = clock.call_later_ns(ns, wake)
+    task.add_done_callback(wake)
     try:
-        await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
+        await woken
     finally:
         timer.cancel()
+        task.remove_done_callback(wake)
     return task.done()
 
 
@@ -107,5 +116,5 @@ async def _see_off(
     wait: bool,
 ) -> None:
     ends = [background.start(end(task)) for task in tasks]
-    if wait and ends:
+    if wait:
         await asyncio.shield(asyncio.gather(*ends))
