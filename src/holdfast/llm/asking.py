@@ -17,6 +17,7 @@ from holdfast.llm.routing.verdicts import parks_key
 from holdfast.llm.telling import Telling
 
 if TYPE_CHECKING:
+    from holdfast.core.ports import HttpRequest
     from holdfast.llm.costs import CallCost
     from holdfast.llm.question import Question
     from holdfast.llm.racing import Outcome
@@ -62,7 +63,8 @@ class Calls:
         self.costs: list[CallCost] = []
         self.telling = Telling(network, route)
         self._asked_states: set[str] = set()
-        self._under_way: dict[Link, tuple[Attempt, asyncio.Task[Any]]] = {}
+        self._requests: dict[tuple[Link, str], HttpRequest] = {}
+        self._under_way: dict[Link, tuple[Attempt, asyncio.Task[Any] | None]] = {}
 
     async def ask(self, link: Link, cause: Cause, prefix: str) -> Outcome:
         """One call of one link; never raises what the link did."""
@@ -77,6 +79,7 @@ class Calls:
             patience=network.patience,
             prefix=prefix,
             maybe_whole=self.maybe_whole,
+            requests=self._requests,
         )
         tried = self.tried.setdefault(link, Tried())
         tried.calls += 1
@@ -86,8 +89,7 @@ class Calls:
         self.made += 1
         link.calls += 1
         state.in_flight += 1
-        if (task := asyncio.current_task()) is not None:
-            self._under_way[link] = attempt, task
+        self._under_way[link] = attempt, asyncio.current_task()  # a frame that held its task would keep its error alive
         stream = link.guard.call(attempt.run)
         opened = False
         # What the caller asks of limits of its own is in units of its own; the link's are asked for what this costs.

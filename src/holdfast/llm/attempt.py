@@ -22,7 +22,6 @@ from holdfast.core.demand import current_demand
 from holdfast.errors import AttemptTimeoutError, DeadlineExceededError, MalformedAnswerError
 from holdfast.llm.messages import Usage
 from holdfast.llm.question import http_request
-from holdfast.llm.wire.base import Reply
 from holdfast.llm.wire.limits import rate_limits
 
 if TYPE_CHECKING:
@@ -32,12 +31,12 @@ if TYPE_CHECKING:
 
     from holdfast.core.clock import Clock
     from holdfast.core.patience import Patience
-    from holdfast.core.ports import Http, HttpResponse
+    from holdfast.core.ports import Http, HttpRequest, HttpResponse
     from holdfast.llm.messages import Completion
     from holdfast.llm.question import Question
     from holdfast.llm.routing.link import Link
     from holdfast.llm.routing.targets import StreamTimers
-    from holdfast.llm.wire.base import Chunk, StreamReader
+    from holdfast.llm.wire.base import Chunk, Reply, StreamReader
 
     T = TypeVar("T")
 
@@ -84,6 +83,7 @@ class Attempt:
         reader: of a streamed answer.
         reply: a whole answer.
         dropped: whether it was we who ended it after it was sent, for an answer that nobody needed any more.
+        requests: what was sent for the question so far: to ask a link the same again, it is not written again.
         given_up: set before the task is cancelled by whoever will not wait longer for a target that says nothing: the
             attempt then ends as one whose time was up.
     """
@@ -103,6 +103,7 @@ class Attempt:
     reader: StreamReader | None = None
     reply: Reply | None = None
     dropped: bool = False
+    requests: dict[tuple[Link, str], HttpRequest] = field(default_factory=dict)
     given_up: bool = False
 
     async def run(self) -> AsyncGenerator[Reply | Sequence[Chunk], None]:
@@ -117,14 +118,7 @@ class Attempt:
         begun, pace = self.clock.now_ns(), self.link.state.pace
         limits, streamed = self.timers, self.question.streamed
         head = limits.headers if streamed else self.seconds
-        request = http_request(
-            self.question,
-            self.link.target,
-            self.link.key.key.value,
-            timeout=head,
-            connect_timeout=limits.connect,
-            prefix=self.prefix,
-        )
+        request = self._request(head)
         waiting = pace.begin(streamed=streamed)
         try:
             response = await self._until(begun + to_ns(head), self.http.send(request), self._late("answer", head))
@@ -187,6 +181,21 @@ class Attempt:
         written = len(answer.text) // 4 + 1 if answer.text else 0
         read = said.prompt_tokens or self.question.prompt_tokens
         return Usage(prompt_tokens=read, completion_tokens=written, cached_tokens=said.cached_tokens, estimated=True)
+
+    def _request(self, timeout: float) -> HttpRequest:
+        """What to send."""
+        asked = self.link, self.prefix
+        request = self.requests.get(asked)
+        if request is None:
+            request = self.requests[asked] = http_request(
+                self.question,
+                self.link.target,
+                self.link.key.key.value,
+                timeout=timeout,
+                connect_timeout=self.timers.connect,
+                prefix=self.prefix,
+            )
+        return request
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

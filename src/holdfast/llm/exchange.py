@@ -117,9 +117,10 @@ class Exchange:
             while True:
                 link = self._next() or await self._wait_for_one()
                 outcomes = await self._ask_raced(link, self._cause(link, prefix), prefix)
-                opened = next((each for each in outcomes if isinstance(each, Opened)), None)
-                for failed in (each for each in outcomes if isinstance(each, Failed)):
-                    self.learn(failed, answered=opened is not None)
+                opened = last if isinstance(last := outcomes[-1], Opened) else None
+                for each in outcomes:
+                    if isinstance(each, Failed):
+                        self.learn(each, answered=opened is not None)
                 if opened is not None:
                     opened.link.key.release()
                     if not prefix:  # one question is answered once, whoever writes on

@@ -41,6 +41,10 @@ _PROTOCOLS = frozenset({"openai", "anthropic", "voyage"})
 _HOP_BY_HOP = frozenset({"connection", "content-length", "host", "keep-alive", "transfer-encoding", "accept-encoding"})
 _CREDENTIALS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"})
 """Header fields that are for the caller's own provider, and for nobody else."""
+_NOT_FOR_OTHERS = _HOP_BY_HOP | _CREDENTIALS
+
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""``json.dumps`` would make an encoder for each request."""
 
 
 class Question(Protocol):
@@ -223,14 +227,14 @@ def http_request(
         prefix: text of the answer that was already given out.
     """
     wire = question.wire(target)
-    dropped = _HOP_BY_HOP if question.home == target.provider.name else _HOP_BY_HOP | _CREDENTIALS
+    dropped = _HOP_BY_HOP if question.home == target.provider.name else _NOT_FOR_OTHERS
     own = {name.lower(): value for name, value in question.headers.items() if name.lower() not in dropped}
     theirs = {name.lower(): value for name, value in (*wire.headers(key).items(), *target.provider.headers.items())}
     return HttpRequest(
         method="POST",
         url=target.provider.base_url.rstrip("/") + (question.path or wire.path),
         headers={**theirs, **own, "content-type": "application/json"},
-        body=json.dumps(question.body(target, prefix), ensure_ascii=False, separators=(",", ":")).encode(),
+        body=_to_json(question.body(target, prefix)).encode(),
         timeout=timeout,
         connect_timeout=connect_timeout,
     )

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Network"]
 
+_MOST_LISTS = 256
+"""Lists of targets whose links are remembered: routes may be made from what callers ask for, and never end."""
 _MOST_ALLOWANCES = 512
 """Routes whose hedges are counted one by one: they may be made from what callers ask for."""
 _USUAL = Usage(prompt_tokens=4_000, completion_tokens=1_000)
@@ -70,16 +72,28 @@ class Network:
         self._states: dict[str, TargetState] = {}
         self._keys: dict[tuple[str, str], KeyState] = {}
         self._links: dict[tuple[str, str], Link] = {}
+        self._lists: dict[tuple[int, Choice], tuple[Sequence[Target], Mapping[Link, float]]] = {}
 
     def http(self, provider: Provider) -> Http:
         """The client for a provider."""
         return self._https.get(provider.name, self._http)
 
-    def links(self, targets: Sequence[Target], choose: Choice = "ordered") -> dict[Link, float]:
-        """The links to ``targets`` in the order in which they are to be tried, with their weights."""
-        if choose == "cheapest":
-            targets = sorted(targets, key=self._price)
-        return {self._link(target, index): target.weight for target in targets for index in range(_keys(target))}
+    def links(self, targets: Sequence[Target], choose: Choice = "ordered") -> Mapping[Link, float]:
+        """The links to ``targets`` in the order in which they are to be tried, with their weights.
+
+        Args:
+            targets: of a route, whose tuple never changes, so that it is looked at once; or a list of one's own.
+            choose: how the route chooses.
+        """
+        if not isinstance(targets, tuple):
+            return self._listed(targets, choose)
+        # By identity, for to hash a target is to hash all of its provider. The tuple is kept, so that no other gets it.
+        known = self._lists.get((id(targets), choose))
+        if known is None:
+            if len(self._lists) >= _MOST_LISTS:
+                self._lists.clear()
+            known = self._lists[id(targets), choose] = targets, self._listed(targets, choose)
+        return known[1]
 
     def allowance(self, route: str, percent: float) -> HedgeAllowance:
         """How many questions of a route may be hedged; the routes that were made first are forgotten first."""
@@ -114,6 +128,7 @@ class Network:
         state = self._states.get(target)
         if state is not None and not state.in_flight:
             del self._states[target]
+            self._lists.clear()
             self._links = {known: link for known, link in self._links.items() if known[0] != target}
             used = {(link.target.provider.name, link.key.key.name) for link in self._links.values()}
             self._keys = {known: key for known, key in self._keys.items() if known in used or key.why}
@@ -128,6 +143,11 @@ class Network:
         await self.background.close()
         for http in {id(each): each for each in (self._http, *self._https.values())}.values():
             await http.close()
+
+    def _listed(self, targets: Sequence[Target], choose: Choice) -> dict[Link, float]:
+        if choose == "cheapest":
+            targets = sorted(targets, key=self._price)
+        return {self._link(target, index): target.weight for target in targets for index in range(_keys(target))}
 
     def _link(self, target: Target, index: int) -> Link:
         provider, key = target.provider, target.provider.keys[index]

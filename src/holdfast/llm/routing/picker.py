@@ -40,15 +40,17 @@ def pick(
         tokens: about how many tokens the question costs.
         but: links that were asked already.
     """
-    ready = [
+    ready = (
         link for link in links if link not in but and link.holds(tokens) and link.ready_at_ns(now_ns, tokens) <= now_ns
-    ]
-    if not ready:
-        return None
-    if choose != "balanced":
-        first = ready[0].target
-        ready = [link for link in ready if link.target is first]
-    return _of_two({link: links[link] for link in ready}, rng)
+    )
+    if choose == "balanced":
+        found = list(ready)
+    else:
+        first = next(ready, None)
+        if first is None or len(first.target.provider.keys) == 1:
+            return first
+        found = [first, *(link for link in ready if link.target is first.target)]
+    return _of_two({link: links[link] for link in found}, rng) if found else None
 
 
 def _of_two(links: dict[Link, float], rng: random.Random) -> Link:
