@@ -155,8 +155,8 @@ class _Front:
             return await self._spoilt(way, operation, work())
         if kind is Kind.HANG:
             await self._hang(fault)
-        error = self._role.errors[way]() if kind is Kind.ERRORS else self._role.down()
-        raise error
+        # Without a name: a frame that holds the error it raises keeps both alive until the garbage collector comes.
+        raise self._role.errors[way]() if kind is Kind.ERRORS else self._role.down()
 
     def _way(self, fault: Fault, kind: Kind, operation: str, attempt: Attempt) -> str | None:
         """Which of the ways of its kind a fault takes; None when it has none for this operation."""
@@ -174,7 +174,10 @@ class _Front:
     async def _spoilt(self, way: str, operation: str, work: Awaitable[Any]) -> Any:  # noqa: ANN401 - as above
         spoilt = self._role.garbage[way][operation](await work)
         if isinstance(spoilt, Exception):
-            raise spoilt
+            try:
+                raise spoilt
+            finally:
+                del spoilt  # as above
         return spoilt
 
     async def _hang(self, fault: Fault) -> None:

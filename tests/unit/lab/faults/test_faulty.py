@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +99,25 @@ def test_down() -> None:
         return refused
 
     assert run(main).value == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("kind", [Kind.DOWN, Kind.ERRORS, Kind.GARBAGE])
+def test_what_it_raises_is_freed_without_the_garbage_collector(kind: Kind) -> None:
+    """No frame holds the error that it raises."""
+
+    async def main(clock: VirtualClock) -> None:
+        store, _ = around(clock, Fault(component="store", kind=kind))
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(30):
+                with suppress(StoreError):
+                    await store.lexical("why")
+            assert not [each for each in gc.get_objects() if isinstance(each, StoreError)]
+        finally:
+            gc.enable()
+
+    run(main)
 
 
 def test_slow() -> None:
