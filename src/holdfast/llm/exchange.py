@@ -15,6 +15,7 @@ The rules, in this order:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +155,8 @@ class Exchange:
         self._calls.remember(failed)
         step = step_after(fault)
         tried = self._calls.tried.setdefault(link, Tried())
-        tried.fault, tried.again, tried.failed_ns = fault, step is Step.ANOTHER, self.network.clock.now_ns()
+        tried.fault = replace(fault, cause=None)  # else error and frames would keep each other alive
+        tried.again, tried.failed_ns = step is Step.ANOTHER, self.network.clock.now_ns()
         if answered:
             return
         if step is Step.RAISE:

@@ -52,7 +52,7 @@ class Tried:
 
     Attributes:
         calls: calls made.
-        fault: how the last one failed; None before.
+        fault: how the last one failed, without the error; None before.
         again: whether it may say something else the next time.
         failed_ns: when it failed.
         previous_ns, retried: what the retry policy wants to know of the repetitions so far.

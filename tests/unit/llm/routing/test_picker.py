@@ -16,7 +16,7 @@ from holdfast.llm.routing.targets import Choice, Key, Provider, Target
 from holdfast.testing.clock import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from holdfast.llm.routing.link import Link
 
@@ -26,14 +26,14 @@ def network_of(clock: FakeClock) -> Network:
     return Network(http=Stage(a=Script()).http, clock=clock, rng=random.Random(3))
 
 
-def links_to(weights: Sequence[float], network: Network, choose: Choice = "balanced") -> dict[Link, float]:
+def links_to(weights: Sequence[float], network: Network, choose: Choice = "balanced") -> Mapping[Link, float]:
     """Links to targets with these weights."""
     providers = [Provider(name=f"p{index}", base_url=f"https://p{index}.test") for index in range(len(weights))]
     targets = [Target(provider=each, model="m", weight=weight) for each, weight in zip(providers, weights, strict=True)]
     return network.links(targets, choose)
 
 
-def shares(links: dict[Link, float], draws: int = 4_000, *, choose: Choice = "balanced") -> list[float]:
+def shares(links: Mapping[Link, float], draws: int = 4_000, *, choose: Choice = "balanced") -> list[float]:
     """How often each is chosen."""
     rng = random.Random(11)
     chosen = Counter(pick(links, choose=choose, now_ns=0, rng=rng) for _ in range(draws))
