@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,11 +39,22 @@ _HEADLINE = re.compile(r"<(title|h1)\b[^>]*>(.*?)</\1\s*>", re.IGNORECASE | re.D
 
 def redact(text: str, secrets: Sequence[str] = ()) -> str:
     """``text`` without ``secrets`` and without anything that looks like a key."""
+    for spelling in _spellings(tuple(secrets)):
+        text = text.replace(spelling, REDACTED)
+    return _KEYS.sub(_hide, text)
+
+
+@lru_cache(maxsize=64)
+def _spellings(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """How ``secrets`` may be written, the longest first.
+
+    Kept, for an error has a dozen texts, and a provider always the same secrets; of a few providers, for they are few.
+    """
+    found: dict[str, None] = {}
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORTEST_SECRET:
-            for spelling in {secret, json.dumps(secret)[1:-1], secret.replace("/", "\\/")}:
-                text = text.replace(spelling, REDACTED)
-    return _KEYS.sub(_hide, text)
+            found |= dict.fromkeys((secret, json.dumps(secret)[1:-1], secret.replace("/", "\\/")))
+    return tuple(found)
 
 
 def redact_bytes(content: bytes, secrets: Sequence[str] = ()) -> bytes:
