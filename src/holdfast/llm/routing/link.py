@@ -141,7 +141,9 @@ class Link:
             gates.append(Bulkhead(max_concurrent=target.provider.max_concurrent))
         limiter = _limiter(target.provider)
         self.limited = limiter is not None
-        self.counts_tokens = target.provider.tokens_per_minute is not None
+        most = target.provider.tokens_per_minute
+        self.counts_tokens = most is not None
+        self._most_tokens = None if most is None else max(1, most)
         if limiter is not None:
             gates.append(limiter)
         self.guard = Pipeline(
@@ -161,14 +163,22 @@ class Link:
         """
         return max(now_ns, self.key.parked_until_ns, self._held_until_ns(now_ns, tokens), self._shut_until_ns(now_ns))
 
+    def is_ready(self, now_ns: int, tokens: float = 0) -> bool:
+        """Whether it makes sense to ask now."""
+        return (
+            self.key.parked_until_ns <= now_ns
+            and self._held_until_ns(now_ns, tokens) <= now_ns
+            and self._shut_until_ns(now_ns) <= now_ns
+            and self.holds(tokens)
+        )
+
     def waits_briefly(self, now_ns: int, tokens: float = 0) -> bool:
         """Whether nothing stands in the way but a provider's wish to be left alone for a while."""
         return self.holds(tokens) and self.key.parked_until_ns <= now_ns and not self._shut_until_ns(now_ns)
 
     def holds(self, tokens: float) -> bool:
         """Whether a question of so many tokens could ever pass the limit of ours."""
-        most = self.target.provider.tokens_per_minute
-        return most is None or tokens <= max(1, most)
+        return self._most_tokens is None or tokens <= self._most_tokens
 
     @property
     def on_trial(self) -> bool:
@@ -238,10 +248,11 @@ class Link:
         return until
 
     def _shut_until_ns(self, now_ns: int) -> int:
-        if self.state.breaker.state != "open" or self.state.breaker.options.shadow:
+        breaker = self.state.breaker
+        if breaker.state != "open" or breaker.options.shadow:
             return 0
-        breaker = self.state.breaker.snapshot()
-        return FOREVER_NS if breaker.retry_after is None else now_ns + to_ns(breaker.retry_after)
+        left = breaker.snapshot().retry_after
+        return FOREVER_NS if left is None else now_ns + to_ns(left)
 
 
 def _limiter(provider: Provider) -> RateLimiter | None:

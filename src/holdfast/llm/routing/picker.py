@@ -40,9 +40,7 @@ def pick(
         tokens: about how many tokens the question costs.
         but: links that were asked already.
     """
-    ready = (
-        link for link in links if link not in but and link.holds(tokens) and link.ready_at_ns(now_ns, tokens) <= now_ns
-    )
+    ready = (link for link in links if link not in but and link.is_ready(now_ns, tokens))
     if choose == "balanced":
         found = list(ready)
     else:
