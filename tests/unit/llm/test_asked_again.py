@@ -14,6 +14,11 @@ BROKEN = Script(pieces=[(0.1, b"{}")], status=500)
 GOOD = Script(pieces=[(0.1, whole("Yes."))])
 
 
+def alive() -> list[ProviderError]:
+    """The errors that are there, those of other tests included."""
+    return [each for each in gc.get_objects() if isinstance(each, ProviderError)]
+
+
 async def test_a_link_that_is_asked_again_is_sent_the_same_request() -> None:
     """A repetition sends what was written for the first call; another target and another question have their own."""
     stage = Stage(a=[BROKEN, BROKEN, GOOD], b=BROKEN)
@@ -33,6 +38,7 @@ async def test_a_failure_is_freed_without_the_garbage_collector(others: Script) 
     """No frame or record of a call holds the error that its traceback belongs to, so it goes with the question."""
     stage = Stage(a=BROKEN, b=others)
     gc.collect()
+    older = alive()
     gc.disable()
     try:
         try:
@@ -40,6 +46,6 @@ async def test_a_failure_is_freed_without_the_garbage_collector(others: Script) 
         except TargetsExhaustedError:
             assert others is BROKEN
         stage.recorder.events.clear()
-        assert not [each for each in gc.get_objects() if isinstance(each, ProviderError)]
+        assert len(alive()) == len(older)
     finally:
         gc.enable()
