@@ -132,7 +132,6 @@ class Searcher:
         self._store_name = store.name
         self._reads = PlausibleReads(store)
         self._embedder = embedder
-        self._space = None if embedder is None else embedder.id
         self._guards = guards
         self._clock = clock
         self._narrator = narrator
@@ -241,11 +240,12 @@ class Searcher:
 
     async def _by_vector(self, query: Query, vector: Vectors | None, reasons: list[Reason]) -> Sequence[Scored] | None:
         """The chunks nearest to the question; None where they could not be had, with the reason noted."""
-        if vector is None or self._space is None:
+        embedder_id = self._space
+        if vector is None or embedder_id is None:
             return None
         try:
             return await self._guards.store.call(
-                self._reads.dense, vector, embedder_id=self._space, k=_CANDIDATES, scope=query.scope
+                self._reads.dense, vector, embedder_id=embedder_id, k=_CANDIDATES, scope=query.scope
             )
         except Exception as error:  # noqa: BLE001 - the search by words may still stand
             self._narrator.stage_failed("search", self._store_name, Reason.VECTOR_STORE_UNAVAILABLE, error)
@@ -322,6 +322,10 @@ class Searcher:
             await self._results.put(query, found, k=k, generation=generation, embedder_id=self._space)
         except Exception as error:  # noqa: BLE001 - writing the cache is best effort
             self._narrator.stage_failed("cache", self._results.name, Reason.CACHE_UNAVAILABLE, error)
+
+    @property
+    def _space(self) -> str | None:
+        return None if self._embedder is None else self._embedder.id
 
     def _ms_since(self, started_ns: int) -> float:
         return (self._clock.now_ns() - started_ns) / 1e6
