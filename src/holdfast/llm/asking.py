@@ -63,7 +63,7 @@ class Calls:
         self.costs: list[CallCost] = []
         self.telling = Telling(network, route)
         self._asked_states: set[str] = set()
-        self._requests: dict[tuple[Link, str], HttpRequest] = {}
+        self._requests: dict[tuple[Link, str], tuple[HttpRequest, dict[str, str]]] = {}
         self._under_way: dict[Link, tuple[Attempt, asyncio.Task[Any] | None]] = {}
 
     async def ask(self, link: Link, cause: Cause, prefix: str) -> Outcome:

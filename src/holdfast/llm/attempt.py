@@ -83,7 +83,8 @@ class Attempt:
         reader: of a streamed answer.
         reply: a whole answer.
         dropped: whether it was we who ended it after it was sent, for an answer that nobody needed any more.
-        requests: what was sent for the question so far: to ask a link the same again, it is not written again.
+        requests: what was sent for the question so far, with its header fields as they were before: to ask a link the
+            same again, it is not written again.
         given_up: set before the task is cancelled by whoever will not wait longer for a target that says nothing: the
             attempt then ends as one whose time was up.
     """
@@ -103,7 +104,7 @@ class Attempt:
     reader: StreamReader | None = None
     reply: Reply | None = None
     dropped: bool = False
-    requests: dict[tuple[Link, str], HttpRequest] = field(default_factory=dict)
+    requests: dict[tuple[Link, str], tuple[HttpRequest, dict[str, str]]] = field(default_factory=dict)
     given_up: bool = False
 
     async def run(self) -> AsyncGenerator[Reply | Sequence[Chunk], None]:
@@ -185,16 +186,18 @@ class Attempt:
     def _request(self, timeout: float) -> HttpRequest:
         """What to send."""
         asked = self.link, self.prefix
-        request = self.requests.get(asked)
-        if request is None:
-            request = self.requests[asked] = http_request(
-                self.question,
-                self.link.target,
-                self.link.key.key.value,
-                timeout=timeout,
-                connect_timeout=self.timers.connect,
-                prefix=self.prefix,
-            )
+        known = self.requests.get(asked)
+        if known is not None:  # with fields of its own: a client may have signed those of the first one
+            return replace(known[0], headers=dict(known[1]))
+        request = http_request(
+            self.question,
+            self.link.target,
+            self.link.key.key.value,
+            timeout=timeout,
+            connect_timeout=self.timers.connect,
+            prefix=self.prefix,
+        )
+        self.requests[asked] = request, dict(request.headers)
         return request
 
     # --- reading ------------------------------------------------------------------------------------------------------
