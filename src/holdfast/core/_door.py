@@ -119,7 +119,7 @@ class Door:
 
 def _closed_for_ns(gate: Gate) -> int:
     """How long the gate, if it is an open breaker, will refuse everything."""
-    if getattr(gate, "state", "open") != "open":  # a snapshot says twenty things, and most failures meet a closed one
+    if getattr(gate, "state", None) == "closed":  # a snapshot says twenty things, and most failures meet a closed one
         return 0
     snapshot = gate.snapshot()
     if getattr(snapshot, "state", None) != "open":
