@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddingCache", "VectorCodec"]
 
 _KEYS = 256
-"""Keys that are remembered, with their texts: questions and passages, some megabytes at most."""
+"""Keys that are remembered, with their texts: questions and passages."""
+_LONGEST = 8_192
+"""Characters: the keys of longer texts are made each time, so that what is remembered takes some megabytes at most."""
 _TOLERANCE = 1e-3
 
 
@@ -95,7 +97,11 @@ class EmbeddingCache:
         await self._cache.put_many({_key(self._id, kind, text): vector for text, vector in vectors.items()})
 
 
-@lru_cache(_KEYS)
 def _key(embedder_id: str, kind: str, text: str) -> str:
+    return _remembered(embedder_id, kind, text) if len(text) <= _LONGEST else key_of(embedder_id, kind, text)
+
+
+@lru_cache(_KEYS)
+def _remembered(embedder_id: str, kind: str, text: str) -> str:
     """What is not found is kept under the same key a moment later."""
     return key_of(embedder_id, kind, text)

@@ -44,6 +44,12 @@ class MemoryCache:
     """
 
     name = "cache:memory"
+    _one_by_one = False
+
+    def __init_subclass__(cls, **options: object) -> None:
+        """Several keys go through a ``get`` or a ``set`` of the class's own: it may encrypt, count, or raise."""
+        super().__init_subclass__(**options)
+        cls._one_by_one = cls.get is not MemoryCache.get or cls.set is not MemoryCache.set
 
     def __init__(
         self,
@@ -75,29 +81,21 @@ class MemoryCache:
 
     async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
         """What is kept under each of ``keys``, in their order."""
+        if self._one_by_one:
+            return [await self.get(key) for key in keys]
         return [self._found(key) for key in keys]
 
     async def set(self, key: str, value: bytes, *, ttl: float, tags: Collection[str] = ()) -> None:
         """Keep ``value`` for ``ttl`` seconds; what was not used for the longest time makes room."""
-        await self.set_many({key: value}, ttl=ttl, tags=tags)
+        self._keep({key: value}, ttl, tags)
 
     async def set_many(self, values: Mapping[str, bytes], *, ttl: float, tags: Collection[str] = ()) -> None:
         """Like :meth:`set`, for several values with the same tags."""
-        now, life = self._clock.now_ns(), to_ns(checked_ttl("ttl", ttl))
-        labels = tuple(tags)
-        quiet = self._is_quiet(labels, now)
-        for key, value in values.items():
-            self._drop(key)
-            size = sys.getsizeof(value) + sys.getsizeof(key) + _ENTRY_BYTES
-            if quiet or len(value) > self._max_value or size > self._max_bytes:
-                self._refused += 1
-                continue
-            self._entries[key] = _Entry(value, now + life, self._number, labels, size)
-            self._size += size
-            self._kept += 1
-            while len(self._entries) > self._max_entries or self._size > self._max_bytes:
-                self._drop(next(iter(self._entries)))
-                self._evicted += 1
+        if self._one_by_one:
+            for key, value in values.items():
+                await self.set(key, value, ttl=ttl, tags=tags)
+        else:
+            self._keep(values, ttl, tags)
 
     async def delete(self, *keys: str) -> None:
         """Forget what is kept under ``keys``."""
@@ -147,6 +145,23 @@ class MemoryCache:
         self._entries.move_to_end(key)
         self._hits += 1
         return entry.value
+
+    def _keep(self, values: Mapping[str, bytes], ttl: float, tags: Collection[str]) -> None:
+        now, life = self._clock.now_ns(), to_ns(checked_ttl("ttl", ttl))
+        labels = tuple(tags)
+        quiet = self._is_quiet(labels, now)
+        for key, value in values.items():
+            self._drop(key)
+            size = sys.getsizeof(value) + sys.getsizeof(key) + _ENTRY_BYTES
+            if quiet or len(value) > self._max_value or size > self._max_bytes:
+                self._refused += 1
+                continue
+            self._entries[key] = _Entry(value, now + life, self._number, labels, size)
+            self._size += size
+            self._kept += 1
+            while len(self._entries) > self._max_entries or self._size > self._max_bytes:
+                self._drop(next(iter(self._entries)))
+                self._evicted += 1
 
     def _is_good(self, entry: _Entry) -> bool:
         if entry.expires_ns <= self._clock.now_ns():

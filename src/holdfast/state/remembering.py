@@ -42,4 +42,6 @@ class RememberingCodec(Generic[T]):
         Raises:
             ValueError: as the codec does.
         """
-        return self._read(data) if len(data) <= _MOST_BYTES else self._codec.decode(data)
+        if len(data) > _MOST_BYTES or data.__class__ is not bytes:  # what can be changed has no hash, and is no key
+            return self._codec.decode(data)
+        return self._read(data)

@@ -73,7 +73,6 @@ class TypedCache(Generic[T]):
         ttl: seconds for which a value is kept, above 0 and at most 30 days.
 
     Attributes:
-        name: the backend's name.
         unreadable: values that were found and could not be decoded.
     """
 
@@ -82,8 +81,12 @@ class TypedCache(Generic[T]):
         self._codec = codec
         self._ttl = checked_ttl("ttl", ttl)
         self._prefix = f"{text('kind', kind)}:{codec.version}:"
-        self.name = backend.name
         self.unreadable = 0
+
+    @property
+    def name(self) -> str:
+        """The backend's name now: one that is made of several may tell which it uses."""
+        return self._backend.name
 
     async def get(self, key: str) -> T | None:
         """What is kept under ``key``."""
