@@ -1,11 +1,14 @@
-"""HTTP clients that write into the header of what they send."""
+"""Header fields that others write: an HTTP client into what it sends, an owner into a provider's."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from tests.unit.llm.scripted import Script, Stage, whole
 from tests.unit.llm.world import REQUEST
+
+from holdfast.errors import ProviderError
 
 if TYPE_CHECKING:
     from holdfast.core.ports import HttpRequest
@@ -30,3 +33,19 @@ async def test_a_repetition_has_a_header_of_its_own() -> None:
     await stage.client.complete("answers", REQUEST)
     assert len(names) == 3
     assert names[0] == names[1] == names[2]
+
+
+async def test_a_token_that_was_renewed_is_in_no_error() -> None:
+    """An error that repeats a provider's header hides what is in the header now."""
+    first, renewed = "tok-that-was-there-first", "tok-that-was-renewed"
+    said = f'{{"error": {{"message": "no such token: {renewed}"}}}}'
+    stage = Stage(a=Script(pieces=[(0.1, said.encode())], status=400))
+    headers: Any = stage.providers["a"].headers
+    headers["x-token"] = first
+    with pytest.raises(ProviderError):
+        await stage.client.complete("answers", REQUEST)
+    headers["x-token"] = renewed
+    with pytest.raises(ProviderError) as caught:
+        await stage.client.complete("answers", REQUEST)
+    assert stage.http.requests[-1].headers["x-token"] == renewed
+    assert renewed not in str(caught.value)

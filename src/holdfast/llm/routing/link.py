@@ -7,8 +7,9 @@ are its, for providers count by key and model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from holdfast.core.breaker import CircuitBreaker
 from holdfast.core.bulkhead import Bulkhead
@@ -23,6 +24,7 @@ from holdfast.llm.wire.base import Quirks
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Iterator
 
     from holdfast.core.clock import Clock
     from holdfast.core.events import Events
@@ -84,6 +86,30 @@ class KeyState:
         self.parked_until_ns, self.why = 0, ""
 
 
+class _Secrets(Sequence[str]):
+    """A provider's secrets as they are when an error is written: whoever renews a token puts it into its headers."""
+
+    __slots__ = ("_provider",)
+
+    def __init__(self, provider: Provider) -> None:
+        self._provider = provider
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return self._provider.secrets[index]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._provider.secrets)
+
+    def __len__(self) -> int:
+        return len(self._provider.secrets)
+
+
 class TargetState:
     """A model at a provider, whichever key it is asked with.
 
@@ -102,7 +128,7 @@ class TargetState:
             provider=provider.error_table,
             name=provider.name,
             finish_required=provider.finish_required,
-            secrets=provider.secrets,
+            secrets=_Secrets(provider),
         )
         self.breaker = CircuitBreaker(provider.breaker)
         self.budget = RetryBudget(clock=clock, events=events, name=self.name)

@@ -13,7 +13,7 @@ from holdfast.llm.wire import _json
 from holdfast.llm.wire.redaction import redact, redact_bytes, redact_value, words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from holdfast.llm.wire.base import Quirks
 
@@ -120,11 +120,12 @@ def answer_error(
         what: the rest of the sentence, without its full stop and without words of the provider.
         headers, content: see :func:`by_status`.
     """
+    secrets = tuple(quirks.secrets)
     return kind(
         f"{quirks.name} {what}.",
         provider=quirks.name,
-        headers=_kept(headers or {}, quirks),
-        content=redact_bytes(content[:_LONGEST_CONTENT], quirks.secrets),
+        headers=_kept(headers or {}, secrets),
+        content=redact_bytes(content[:_LONGEST_CONTENT], secrets),
     )
 
 
@@ -184,7 +185,7 @@ def _provider_error(
     body: object,
     content: bytes,
 ) -> ProviderError:
-    secrets = quirks.secrets
+    secrets = tuple(quirks.secrets)  # they are looked up once for an error
     code = words(code, secrets) if code else None
     kept = redact_bytes(content[:_LONGEST_CONTENT], secrets)
     shown = redact_value(body, secrets)
@@ -197,14 +198,14 @@ def _provider_error(
         provider=quirks.name,
         status_code=status,
         code=code,
-        headers=_kept(headers, quirks),
+        headers=_kept(headers, secrets),
         body=shown,
         content=kept,
     )
 
 
-def _kept(headers: Mapping[str, str], quirks: Quirks) -> dict[str, str]:
-    return {name: redact(value, quirks.secrets) for name, value in headers.items() if name not in _OWN_HEADERS}
+def _kept(headers: Mapping[str, str], secrets: Sequence[str]) -> dict[str, str]:
+    return {name: redact(value, secrets) for name, value in headers.items() if name not in _OWN_HEADERS}
 
 
 def _parsed(content: bytes) -> object:
