@@ -107,12 +107,13 @@ def _counter(site: Site, retry: Retry | None, hedge: Hedge | None) -> Callable[[
             budgets.append(budget)
     if not budgets:
         return None
-    if len(budgets) == 1:
-        return budgets[0].request
+    requests = [budget.counter(site.clock) for budget in budgets]
+    if len(requests) == 1:
+        return requests[0]
 
     def count(now_ns: int) -> None:
-        for budget in budgets:
-            budget.request(now_ns)
+        for request in requests:
+            request(now_ns)
 
     return count
 

@@ -182,6 +182,11 @@ class RetryBudget:
             with self._lock:
                 self._start()
 
+    def counter(self, clock: Clock) -> Callable[[int], None]:
+        """``request`` for whoever knows the time of ``clock``: it says nothing to a budget that has another one."""
+        request = self.request
+        return request if clock is self._place.clock else lambda _: request()
+
     def try_spend(self, kind: Spend, call: CallRef | None = None) -> Charge | None:
         """Ask for one repetition when it is scheduled, not when it starts; None when there is none.
 
