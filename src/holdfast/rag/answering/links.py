@@ -97,8 +97,9 @@ class LinkGuard:
         self._held = ""
         out: list[str] = []
         place = end = 0
-        while (special := _next_special(text, place)) and special.end() <= new:
-            place = special.start() + 1  # decided before
+        special = _SPECIAL.search(text) if _may_be_special(text) else None
+        while special and special.end() <= new:  # decided before
+            special = _SPECIAL.search(text, special.start() + 1)
         place = new
         while special:
             out.append(text[place : special.start()])
@@ -110,7 +111,7 @@ class LinkGuard:
             shown = text[special.start() : place]  # of what stands here, when it began in what was given out
             out.append(step.out.removeprefix(shown))
             place = end = step.after
-            special = _next_special(text, place)
+            special = _SPECIAL.search(text, place)
         else:
             end = len(text) if last else max(place, _begun(text))
             out.append(text[place:end])
@@ -205,11 +206,9 @@ def _unbracketed(target: str) -> str:
     return target[1:-1] if target.startswith("<") and target.endswith(">") else target
 
 
-def _next_special(text: str, place: int) -> re.Match[str] | None:
-    """What :data:`_SPECIAL` finds from ``place`` on; most texts hold nothing of it, which is quick to see."""
-    if "](" in text or "![" in text or "]:" in text or "<" in text or "://" in text or "www." in text.lower():
-        return _SPECIAL.search(text, place)
-    return None
+def _may_be_special(text: str) -> bool:
+    """Whether :data:`_SPECIAL` may find anything; most texts hold nothing of it, which is quick to see."""
+    return "](" in text or "![" in text or "]:" in text or "<" in text or "://" in text or "www." in text.lower()
 
 
 def _begun(text: str) -> int:

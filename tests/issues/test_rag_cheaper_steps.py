@@ -1,0 +1,43 @@
+"""What making a question cheaper had changed: for parts that are not ours, and for input that is large or no number."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.unit.rag import conftest
+
+from holdfast.rag.answering.links import REMOVED, LinkGuard
+from holdfast.rag.query import Query
+
+if TYPE_CHECKING:
+    pass
+
+make_engine = conftest.make_engine
+
+QUERY = Query(question="Within how many days of delivery can most products be sent back?")
+
+
+class _Counted(str):
+    """A text that counts the characters that are looked at to see what it holds, its continuations included."""
+
+    __slots__ = ()
+    looked = 0
+
+    def __add__(self, more: str) -> _Counted:
+        return _Counted(str(self) + more)
+
+    def __contains__(self, part: object) -> bool:
+        _Counted.looked += len(self)
+        return str.__contains__(self, part)  # type: ignore[operator]
+
+    def lower(self) -> str:
+        _Counted.looked += len(self)
+        return str.lower(self)
+
+
+def test_a_long_answer_full_of_addresses_is_looked_through_once() -> None:
+    """A model that writes one address after the other keeps the event loop busy for a moment, and not for a minute."""
+    guard, text = LinkGuard(frozenset()), "www.a " * 1_000
+    guard._given = _Counted()
+    assert (guard.push(text) + guard.finish()).count(REMOVED) == 1_000
+    assert _Counted.looked < 20 * len(text)
