@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.unit.rag import conftest
 
 from holdfast.rag.answering.links import REMOVED, LinkGuard
 from holdfast.rag.query import Query
+from holdfast.rag.retrieval import fuse
+from holdfast.rag.store.base import Scored
 
 if TYPE_CHECKING:
     pass
@@ -41,3 +44,14 @@ def test_a_long_answer_full_of_addresses_is_looked_through_once() -> None:
     guard._given = _Counted()
     assert (guard.push(text) + guard.finish()).count(REMOVED) == 1_000
     assert _Counted.looked < 20 * len(text)
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_scores_that_are_no_numbers_push_nobody_out(place: int) -> None:
+    """Wherever they stand in a search that lets them through, as many passages come out as were asked for."""
+    nan = float("nan")
+    scores = [0.2, 0.3, nan, 0.3, nan, 0.2, 0.2, 0.1, nan, nan, 0.3]
+    lexical = [Scored(f"c{number}", score) for number, score in enumerate(scores[place:] + scores[:place])]
+    dense = [Scored("c6", 0.2), Scored("c1", nan), Scored("c13", nan), Scored("c2", 0.9), Scored("c20", 0.5)]
+    for k in range(1, 14):
+        assert len(fuse(lexical, dense, k=k)) == min(k, 13), k

@@ -10,7 +10,7 @@ looks at the best sentence instead, which costs nothing but a product: the sente
 
 from __future__ import annotations
 
-from math import isfinite
+from math import isfinite, isnan
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -152,5 +152,7 @@ def _shares(scores: dict[str, float], weight: float) -> dict[str, float]:
 
 
 def _at_least(scores: dict[str, float], k: int) -> float:
-    """The ``k``-th best score."""
-    return sorted(scores.values(), reverse=True)[k - 1] if k < len(scores) else float("-inf")
+    """The ``k``-th best score; less than any where there are not more, or some are no numbers: those sort wrong."""
+    if k >= len(scores) or isnan(sum(scores.values())):
+        return float("-inf")
+    return sorted(scores.values(), reverse=True)[k - 1]
