@@ -2,22 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.unit.rag import conftest
 
+from holdfast.rag.answering.base import Draft
 from holdfast.rag.answering.links import REMOVED, LinkGuard
 from holdfast.rag.query import Query
 from holdfast.rag.retrieval import fuse
 from holdfast.rag.store.base import Scored
+from holdfast.rag.types import Answer
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import AsyncIterator
+
+    from tests.unit.rag.conftest import MakeEngine, Parts
 
 make_engine = conftest.make_engine
 
 QUERY = Query(question="Within how many days of delivery can most products be sent back?")
+
+
+@pytest.fixture
+async def parts(make_engine: MakeEngine) -> AsyncIterator[Parts]:
+    made = make_engine()
+    await made.engine.open()
+    await made.engine.ingestor.ingest_paths([made.documents])
+    yield made
+    await made.engine.close()
+
+
+async def test_an_answerer_that_goes_on_after_its_draft_keeps_no_place_in_the_line(parts: Parts) -> None:
+    """A stream of somebody else's making is read to its end: the question's place is free when it is answered."""
+
+    async def stream(_: Any) -> Any:
+        yield "Within 30 days."
+        for _again in range(2):
+            yield Draft(text="Within 30 days.", citations=(), confidence=1.0, answered=True)
+
+    parts.answerer.stream = stream
+    items = parts.engine.stream(Query(question=QUERY.question, deadline_seconds=1.0))
+    given = [item async for item in items]
+    assert [item for item in given if isinstance(item, str)] == ["Within 30 days."]
+    assert isinstance(given[-1], Answer)
+    assert parts.engine.line.snapshot().running == 0
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_scores_that_are_no_numbers_push_nobody_out(place: int) -> None:
+    """Wherever they stand in a search that lets them through, as many passages come out as were asked for."""
+    nan = float("nan")
+    scores = [0.2, 0.3, nan, 0.3, nan, 0.2, 0.2, 0.1, nan, nan, 0.3]
+    lexical = [Scored(f"c{number}", score) for number, score in enumerate(scores[place:] + scores[:place])]
+    dense = [Scored("c6", 0.2), Scored("c1", nan), Scored("c13", nan), Scored("c2", 0.9), Scored("c20", 0.5)]
+    for k in range(1, 14):
+        assert len(fuse(lexical, dense, k=k)) == min(k, 13), k
 
 
 class _Counted(str):
@@ -44,14 +84,3 @@ def test_a_long_answer_full_of_addresses_is_looked_through_once() -> None:
     guard._given = _Counted()
     assert (guard.push(text) + guard.finish()).count(REMOVED) == 1_000
     assert _Counted.looked < 20 * len(text)
-
-
-@pytest.mark.parametrize("place", range(6))
-def test_scores_that_are_no_numbers_push_nobody_out(place: int) -> None:
-    """Wherever they stand in a search that lets them through, as many passages come out as were asked for."""
-    nan = float("nan")
-    scores = [0.2, 0.3, nan, 0.3, nan, 0.2, 0.2, 0.1, nan, nan, 0.3]
-    lexical = [Scored(f"c{number}", score) for number, score in enumerate(scores[place:] + scores[:place])]
-    dense = [Scored("c6", 0.2), Scored("c1", nan), Scored("c13", nan), Scored("c2", 0.9), Scored("c20", 0.5)]
-    for k in range(1, 14):
-        assert len(fuse(lexical, dense, k=k)) == min(k, 13), k

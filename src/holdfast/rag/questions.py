@@ -86,7 +86,8 @@ class Questions:
                     try:
                         item = await anext(items)
                         if isinstance(item, Answer):
-                            await anext(items, None)  # to their end
+                            async for more in items:  # to their end, which lets go of the place in the line
+                                item = more if isinstance(more, Answer) else item
                             item, ended = self._returned(query, item, started), True
                     except (RejectedError, DeadlineExceededError) as error:
                         self._narrator.rejected((self._clock.now_ns() - started) / NS_PER_SECOND, error)
