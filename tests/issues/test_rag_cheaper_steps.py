@@ -12,7 +12,7 @@ from holdfast.rag.answering.links import REMOVED, LinkGuard
 from holdfast.rag.query import Query
 from holdfast.rag.retrieval import fuse
 from holdfast.rag.store.base import Scored
-from holdfast.rag.types import Answer
+from holdfast.rag.types import Answer, Reason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,6 +31,28 @@ async def parts(make_engine: MakeEngine) -> AsyncIterator[Parts]:
     await made.engine.ingestor.ingest_paths([made.documents])
     yield made
     await made.engine.close()
+
+
+class _Unnamed:
+    """An embedder that is down, and can only tell its space when it was asked once."""
+
+    name, dimension = "embedder:late", 256
+
+    @property
+    def id(self) -> str:
+        raise ConnectionError("down")
+
+    async def embed(self, texts: Any, **_: Any) -> Any:
+        raise ConnectionError("down")
+
+
+async def test_an_embedder_that_cannot_tell_its_space_leaves_the_search_by_words(parts: Parts) -> None:
+    """Without a vector nobody needs the space, and the question is answered by its words as in any other outage."""
+    searcher: Any = parts.engine._searcher
+    searcher._embedder = _Unnamed()
+    found = await searcher.search(QUERY, k=3)
+    assert found.hits
+    assert found.reasons == (Reason.EMBEDDER_UNAVAILABLE,)
 
 
 async def test_an_answerer_that_goes_on_after_its_draft_keeps_no_place_in_the_line(parts: Parts) -> None:

@@ -240,12 +240,12 @@ class Searcher:
 
     async def _by_vector(self, query: Query, vector: Vectors | None, reasons: list[Reason]) -> Sequence[Scored] | None:
         """The chunks nearest to the question; None where they could not be had, with the reason noted."""
-        embedder_id = self._space
-        if vector is None or embedder_id is None:
+        embedder = self._embedder
+        if vector is None or embedder is None:
             return None
         try:
             return await self._guards.store.call(
-                self._reads.dense, vector, embedder_id=embedder_id, k=_CANDIDATES, scope=query.scope
+                self._reads.dense, vector, embedder_id=embedder.id, k=_CANDIDATES, scope=query.scope
             )
         except Exception as error:  # noqa: BLE001 - the search by words may still stand
             self._narrator.stage_failed("search", self._store_name, Reason.VECTOR_STORE_UNAVAILABLE, error)
