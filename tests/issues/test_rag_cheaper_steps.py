@@ -9,13 +9,16 @@ from tests.unit.rag import conftest
 
 from holdfast.rag.answering.base import Draft
 from holdfast.rag.answering.links import REMOVED, LinkGuard
+from holdfast.rag.cache import CachedAnswer
+from holdfast.rag.caching.answers import BackedAnswerCache
 from holdfast.rag.query import Query
 from holdfast.rag.retrieval import fuse
 from holdfast.rag.store.base import Scored
-from holdfast.rag.types import Answer, Reason
+from holdfast.rag.types import Answer, Reason, Source, Tier
+from holdfast.state.memory import MemoryCache
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from tests.unit.rag.conftest import MakeEngine, Parts
 
@@ -69,6 +72,22 @@ async def test_an_answerer_that_goes_on_after_its_draft_keeps_no_place_in_the_li
     assert [item for item in given if isinstance(item, str)] == ["Within 30 days."]
     assert isinstance(given[-1], Answer)
     assert parts.engine.line.snapshot().running == 0
+
+
+class _Foreign(MemoryCache):
+    """A backend of somebody else's making: its bytes come in a buffer."""
+
+    async def get_many(self, keys: Sequence[str]) -> list[Any]:
+        return [None if data is None else bytearray(data) for data in await super().get_many(keys)]
+
+
+async def test_an_answer_that_a_backend_gives_as_a_bytearray_is_read() -> None:
+    """What is remembered by its bytes is decoded each time where these cannot be hashed."""
+    cache = BackedAnswerCache(_Foreign())
+    entry = CachedAnswer(answer=Answer(text="Yes.", source=Source.LIVE, tier=Tier.FULL), generation=1, stored_ns=1)
+    await cache.put("key", entry)
+    assert await cache.get("key") == entry
+    assert cache.unreadable == 0
 
 
 @pytest.mark.parametrize("place", range(6))

@@ -42,6 +42,6 @@ class RememberingCodec(Generic[T]):
         Raises:
             ValueError: as the codec does.
         """
-        if len(data) > _MOST_BYTES or data.__class__ is not bytes:  # what can be changed has no hash, and is no key
+        if len(data) > _MOST_BYTES or not isinstance(data, bytes):  # a backend of somebody else's may give a bytearray
             return self._codec.decode(data)
         return self._read(data)
