@@ -45,3 +45,7 @@ class RememberingCodec(Generic[T]):
         if len(data) > _MOST_BYTES or not isinstance(data, bytes):  # a backend of somebody else's may give a bytearray
             return self._codec.decode(data)
         return self._read(data)
+
+    def forget(self) -> None:
+        """Hold no value any more: call it where what was kept is to be gone, and not only out of reach."""
+        self._read.cache_clear()

@@ -36,3 +36,11 @@ def test_what_cannot_be_read_is_said_each_time() -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="Expecting"):
             codec.decode(b"{")
+
+
+def test_what_is_forgotten_is_held_no_more() -> None:
+    """After that the same bytes are decoded anew."""
+    codec: RememberingCodec[list[int]] = RememberingCodec(JsonCodec("7"))
+    first = codec.decode(b"[0]")
+    codec.forget()
+    assert codec.decode(b"[0]") is not first

@@ -36,7 +36,8 @@ class BackedAnswerCache:
     def __init__(self, backend: CacheBackend, *, ttl: float = 86_400.0) -> None:
         self._backend = backend
         codec: DataclassCodec[CachedAnswer] = DataclassCodec(CachedAnswer, names={"Answer": Answer, "Usage": Usage})
-        self._cache = TypedCache(backend, RememberingCodec(codec), kind="answer", ttl=ttl)
+        self._codec = RememberingCodec(codec)
+        self._cache = TypedCache(backend, self._codec, kind="answer", ttl=ttl)
 
     @property
     def name(self) -> str:
@@ -65,14 +66,17 @@ class BackedAnswerCache:
     async def drop(self, key: str) -> None:
         """Forget what was put under this key."""
         await self._cache.forget(key)
+        self._codec.forget()
 
     async def forget(self, document_id: str) -> None:
         """Forget every answer that cites this document. When it raises, see ``CacheBackend.invalidate``."""
         await self._backend.invalidate(_tag(document_id), quiet=_QUIET_SECONDS)
+        self._codec.forget()
 
     async def clear(self) -> None:
         """Forget everything, whatever the backend holds beside the answers included."""
         await self._backend.clear()
+        self._codec.forget()
 
 
 def _tag(document_id: str) -> str:

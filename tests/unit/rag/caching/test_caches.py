@@ -103,6 +103,22 @@ async def test_an_answer_of_a_deleted_document_is_gone() -> None:
     assert await cache.get("other") is None
 
 
+@pytest.mark.parametrize("how", ["drop", "forget", "clear"])
+async def test_what_was_read_is_not_held_after_it_is_to_be_gone(how: str) -> None:
+    """The texts of a deleted document leave the memory of decoded answers, too: the same bytes are decoded anew."""
+    cache = BackedAnswerCache(MemoryCache(clock=(clock := FakeClock())))
+    await cache.put("key", ENTRY)
+    read = await cache.get("key")
+    assert await cache.get("key") is read
+    await {"drop": lambda: cache.drop("key"), "forget": lambda: cache.forget("d1"), "clear": cache.clear}[how]()
+    assert await cache.get("key") is None
+    clock.advance(3_600)
+    await cache.put("key", ENTRY)
+    again = await cache.get("key")
+    assert again == read
+    assert again is not read
+
+
 def found(*, reasons: tuple[Reason, ...] = ()) -> Found:
     vector = np.array([0.6, 0.8], np.float32)
     chunk = Chunk(
