@@ -1,8 +1,8 @@
 """Measure what a run of the lab costs: CPU for each question of the suite, by the rate of failures, and memory.
 
-    python -m benchmarks.lab                the whole suite; some minutes
-    python -m benchmarks.lab --seconds 60   the first minute of each rate, and writes nothing
-    python -m benchmarks.lab --write        the whole suite, to benchmarks/results/lab.json
+    python -m benchmarks.lab                        the whole suite; some minutes
+    python -m benchmarks.lab --seconds 60           the first minute of each rate
+    python -m benchmarks.lab --seconds 60 --write   to benchmarks/results/lab.json, too
 
 Each rate has a process of its own, one after the other. CPU time is the process's, without what it takes to start;
 other work on the machine disturbs it less than the clock on the wall, though not little.
